@@ -1,0 +1,16 @@
+"""What a cloud can do, as data: the plan chooses a strategy from the abilities of both clouds."""
+
+from enum import StrEnum
+
+
+class Ability(StrEnum):
+    """One thing that a cloud can do for a migration."""
+
+    COLD = "cold"
+    """A stopped server's disks can be read and written."""
+    HYPERVISOR = "hypervisor"
+    """The hypervisor's monitor can be reached, so a running server can be moved."""
+    POSTCOPY = "postcopy"
+    """Memory may follow after the switch (userfaultfd)."""
+    BOUNDED_SEND_QUEUE = "bounded-send-queue"
+    """The host bounds unsent socket data (net.ipv4.tcp_notsent_lowat)."""

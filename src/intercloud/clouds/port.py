@@ -1,0 +1,168 @@
+"""The port to a cloud: four small protocols, implemented by every adapter.
+
+A repeat of any call is safe. The caller retries only errors whose `retry` is true; an adapter never retries itself.
+Every call raises CloudUnreachable when the cloud does not answer. Times are seconds, sizes bytes.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from intercloud.clouds.ability import Ability
+from intercloud.model.server import Cluster, Disk, Image, Server
+from intercloud.model.site import Placement, Quota, Site, WanPath
+from intercloud.units import Bytes
+
+
+class ServerState(StrEnum):
+    """A server as its own cloud records it."""
+
+    ABSENT = "absent"
+    STOPPED = "stopped"
+    RUNNING = "running"
+    PAUSED = "paused"
+    INCOMING = "incoming"
+    """Made by receive_server, waiting for its memory."""
+
+
+@dataclass(frozen=True)
+class DiskRef:
+    """One disk of one server."""
+
+    server: str
+    disk: Disk
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Bytes that can be read over NBD while the offer stands. size: bytes.
+
+    uri: what the peer cloud reads over the WAN; local: what a process beside this cloud reads (a digest).
+    format: how the peer must store what it reads: 'raw' for a disk's content and for the bytes of an image file.
+    """
+
+    uri: str
+    local: str
+    size: Bytes
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """Where a hypervisor's monitor is. path: of its QMP socket; nodes: disk name → block node under the guest's disk."""
+
+    path: str
+    nodes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Landing:
+    """A server that waits for its memory at the target.
+
+    memory_uri: what QEMU's migrate-incoming and migrate take.
+    nbd_host, nbd_port: where its NBD server shall listen for the mirror. placement: where its cards are.
+    """
+
+    monitor: Monitor
+    memory_uri: str
+    nbd_host: str
+    nbd_port: int
+    placement: Placement
+
+
+Progress = Callable[[Bytes], None]
+"""Called with the bytes moved so far, from any thread, at most some ten times a second."""
+
+
+class Inventory(Protocol):
+    """What there is. Read-only, all of it."""
+
+    @property
+    def name(self) -> str:
+        """The cloud's name in the configuration."""
+
+    def abilities(self) -> frozenset[Ability]:
+        """What this cloud can do for a migration."""
+
+    def site(self) -> Site:
+        """The cloud as the control layer sees it."""
+
+    def clusters(self) -> tuple[str, ...]:
+        """Names of the clusters that have at least one server here."""
+
+    def cluster(self, name: str) -> Cluster:
+        """Read a cluster's servers that are here, in a stable order. Raises NotFound, naming the clusters there are."""
+
+    def quota(self) -> tuple[Quota, Quota]:
+        """What this cloud allows, and what is used of it now."""
+
+    def conflicts(self, server: Server) -> tuple[str, ...]:
+        """One line for each name, MAC or IP address of this server that something else here already has."""
+
+    def reach(self, peer: str) -> WanPath:
+        """Measure the path to a peer site, in a second or two. Raises CloudUnreachable when nothing comes back."""
+
+
+class Storage(Protocol):
+    """Images and disks as bytes."""
+
+    def find_image(self, digest: str) -> Image | None:
+        """Find a base image by the digest of its bytes."""
+
+    def delete_image(self, digest: str) -> None:
+        """Delete a base image, unless a disk still uses it."""
+
+    def offer(self, what: Image | DiskRef) -> AbstractContextManager[Offer]:
+        """Offer an image file, or the content of a disk that nobody writes, to be read until the context ends."""
+
+    def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
+        """Fill an image, or a stopped server's disk, from a peer's offer; returns the bytes that crossed the WAN.
+
+        An image is visible to find_image only when it is whole and its digest is right.
+        Raises StoreFull before the first byte where that can be known; TransferError when the peer goes away:
+        a half-filled image is removed, a half-filled disk stays with its server.
+        """
+
+
+class Compute(Protocol):
+    """Servers, without looking inside."""
+
+    def create_server(self, cluster: Cluster, server: Server) -> Placement:
+        """Make a stopped server of this cluster: disks over their images, cards not plugged anywhere yet.
+
+        The same name and content again gives the same server. Raises QuotaReached, AddressTaken, StoreFull or
+        NotFound (an image is missing here): nothing is left after those.
+        """
+
+    def start_server(self, name: str) -> None:
+        """Boot a stopped server. Its placement's devices exist when this returns."""
+
+    def stop_server(self, name: str) -> None:
+        """Power a server off after its guest has had a few seconds to sync; its disks can then be offered."""
+
+    def delete_server(self, name: str) -> None:
+        """Remove a server in whatever state, with its disks and devices. No error when there is none."""
+
+    def server_state(self, name: str) -> ServerState:
+        """Tell how a server is now, from evidence and not from memory."""
+
+
+class Hypervisor(Protocol):
+    """What a live move needs; only clouds with Ability.HYPERVISOR have it."""
+
+    def monitor(self, name: str) -> Monitor:
+        """Find the monitor of a running or paused server. Raises NotFound when there is no such process."""
+
+    def receive_server(self, cluster: Cluster, server: Server) -> Landing:
+        """Make a server that waits for its memory (-incoming defer, -S), its disks empty over their images.
+
+        Counts against the quota from now on. Raises as create_server does; delete_server removes it.
+        """
+
+    def adopt_server(self, name: str) -> None:
+        """Record that a received server has its memory and is an ordinary running server from now on."""
+
+
+class Cloud(Inventory, Storage, Compute, Hypervisor, Protocol):
+    """Everything together; an adapter without hypervisor access raises CloudError from those three."""

@@ -1,0 +1,1 @@
+"""Plain frozen values that every part shares. Nothing here does any input or output."""
