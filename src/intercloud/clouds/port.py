@@ -50,7 +50,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Monitor:
-    """Where a hypervisor's monitor is. path: of its QMP socket; nodes: disk name → block node under the guest's disk."""
+    """Where a hypervisor's monitor is. path: its QMP socket; nodes: disk name → block node under the guest's disk."""
 
     path: str
     nodes: Mapping[str, str]

@@ -8,7 +8,7 @@ from intercloud.units import Bytes
 
 @dataclass(frozen=True)
 class Image:
-    """A base image. `digest` is 'sha256:<hex>' of the file's bytes, its name in every cloud; size: bytes of the file."""
+    """A base image. digest: 'sha256:<hex>' of the file's bytes, its name in every cloud; size: bytes of the file."""
 
     digest: str
     name: str

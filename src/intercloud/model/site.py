@@ -61,8 +61,9 @@ class Quota:
 
 @dataclass(frozen=True)
 class WanPath:
-    """What the path between two sites really carries, measured. rtt: seconds; rate: bits a second of TCP payload;
-    mtu: bytes of the largest IP packet that crosses without fragments.
+    """What the path between two sites really carries, measured.
+
+    rtt: seconds; rate: bits a second of TCP payload; mtu: bytes of the largest IP packet that crosses unfragmented.
     """
 
     rtt: Seconds
