@@ -1,0 +1,69 @@
+"""Which strategy each server moves by, and why."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from enum import StrEnum
+
+from intercloud.clouds.ability import Ability
+from intercloud.units import BitsPerSecond
+
+
+class Strategy(StrEnum):
+    """How a server moves."""
+
+    LIVE = "live"
+    COLD = "cold"
+
+
+class Catchup(StrEnum):
+    """What is done about a guest that writes its memory faster than the link carries it."""
+
+    NONE = "none"
+    AUTO_CONVERGE = "auto-converge"
+    POSTCOPY = "post-copy"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One server's strategy. why: one line for people."""
+
+    strategy: Strategy
+    why: str
+    catchup: Catchup = Catchup.NONE
+
+
+def choose(wanted: str, source: Set[Ability], target: Set[Ability]) -> Choice:
+    """Choose a strategy. wanted: 'auto' or a strategy's name, which is then taken as an order, possible or not.
+
+    Whether an ordered strategy is possible is a finding of the pre-flight (`impossible`), not a surprise here.
+    """
+    if wanted != "auto":
+        return Choice(Strategy(wanted), "as ordered")
+    lacking = impossible(Strategy.LIVE, source, target)
+    if lacking:
+        return Choice(Strategy.COLD, f"live impossible: {lacking}")
+    return Choice(Strategy.LIVE, "both clouds give access to the hypervisor")
+
+
+def impossible(strategy: Strategy, source: Set[Ability], target: Set[Ability]) -> str | None:
+    """Say why a strategy cannot be used between these clouds, or None."""
+    needed = Ability.HYPERVISOR if strategy is Strategy.LIVE else Ability.COLD
+    for abilities, side in ((source, "source"), (target, "target")):
+        if needed not in abilities:
+            return f"the {side} does not offer '{needed}'"
+    return None
+
+
+def catch_up(dirty_rate: float, share: BitsPerSecond, postcopy: bool) -> tuple[Catchup, str]:
+    """Decide before the copy what a busy guest will need.
+
+    dirty_rate: bytes a second, measured; share: what the link gives to this server; postcopy: both clouds can and the
+    plan allows it. Pre-copy shrinks by dirty_rate/share in each round, so at half the share it halves (PERFORMANCE §4,
+    formula 2) and nothing needs to be done; near and above the share it never ends by itself.
+    """
+    rho = dirty_rate * 8 / share
+    if rho < 0.5:
+        return Catchup.NONE, f"writes {rho:.2f} of its share of the link: pre-copy converges"
+    if rho < 1.0 or not postcopy:
+        return Catchup.AUTO_CONVERGE, f"writes {rho:.2f} of its share of the link: slowed down by auto-converge"
+    return Catchup.POSTCOPY, f"writes {rho:.2f} of its share of the link: the rest follows by post-copy"

@@ -1,0 +1,64 @@
+"""When a gang is frozen: the moment at which the least is left to send while nobody runs.
+
+All servers of the gang approach together, sending at full speed while they run. Once frozen, what crosses the link is
+what each one has not sent yet plus what it has dirtied since QEMU last looked. That sum rises and falls with the
+rounds; this module says when it is as small as it will be.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intercloud.units import BitsPerSecond, Bytes, Seconds
+
+SMALL = Bytes(1_000_000)
+"""A sum of bytes not worth waiting to shrink: 20 ms of a 400 Mbit/s link, less than the rest of a switchover."""
+PATIENCE = Seconds(0.5)
+"""In this time of waiting the sum that is accepted doubles, so that an approach always ends."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One server during the approach.
+
+    remaining: bytes known to be unsent; round_size: bytes that its last round began with; round_age: seconds since
+    that round began; round_time: seconds that such a round takes; rounds: begun since the approach began;
+    stopped: QEMU found nothing left to send and stopped the guest by itself.
+    """
+
+    remaining: Bytes
+    round_size: Bytes
+    round_age: Seconds
+    round_time: Seconds
+    rounds: int
+    stopped: bool = False
+
+    @property
+    def unsent(self) -> float:
+        """Bytes to send if it were frozen now.
+
+        Between two rounds a hot set is dirtied again, all of it by the time that the round has been sent.
+        """
+        share = min(1.0, self.round_age / self.round_time) if self.round_time > 0 else 1.0
+        return self.remaining + self.round_size * share
+
+
+def blackout(standings: Sequence[Standing], bandwidth: BitsPerSecond, overhead: Seconds) -> Seconds:
+    """Expected blackout of the gang if it were frozen now.
+
+    overhead: flows, devices' state, loading, resuming. Source: PERFORMANCE §4, formula (4) with Q = 0.
+    """
+    return Seconds(sum(each.unsent for each in standings) * 8 / bandwidth + overhead)
+
+
+def freeze_now(standings: Sequence[Standing], waited: Seconds) -> bool:
+    """Decide whether this is the moment. waited: seconds since the approach began.
+
+    A server that stopped by itself decides for all: it must not stand still alone.
+    """
+    if any(each.stopped for each in standings):
+        return True
+    if not all(each.rounds for each in standings):
+        return False
+    least = sum(each.round_size for each in standings)  # what a hot set costs at best
+    accepted = max(SMALL, 1.1 * least) * (1 + max(0.0, waited - PATIENCE) / PATIENCE)
+    return sum(each.unsent for each in standings) <= accepted

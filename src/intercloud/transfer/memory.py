@@ -1,0 +1,127 @@
+"""Memory: QEMU's pre-copy of one server, held at the brink, flushed after the stop, loaded, and post-copied if need be.
+
+QEMU finishes by itself as soon as nothing is left to send, so holding means lowering its bandwidth; and it forgets a
+bandwidth change for up to 100 ms (its accounting window), so letting go happens while the guest still runs.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from intercloud.errors import TransferError
+from intercloud.transfer.qmp import Event, Json, Qmp
+from intercloud.units import MIB, Bytes, Seconds
+
+UNLIMITED = 2**40
+"""Bytes a second: more than any link. QEMU reads 0 as 'no limit' in some releases only."""
+HOLD = 64 * 1024
+"""Bytes a second at the brink. With it the smallest expected remainder outlasts any wait for the gang."""
+BRINK = Bytes(8 * MIB)
+"""Remainder under which a server is held."""
+
+
+@dataclass(frozen=True)
+class MemorySample:
+    """What query-migrate says. transferred, remaining, total: bytes; passes: rounds begun; downtime: QEMU's own."""
+
+    status: str
+    transferred: Bytes
+    remaining: Bytes
+    total: Bytes
+    passes: int
+    unique: Bytes
+    downtime: Seconds | None
+    error: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether QEMU gave up."""
+        return self.status in ("failed", "cancelled", "cancelling")
+
+
+def read_sample(answer: Json) -> MemorySample:
+    """Read an answer of query-migrate; before the first byte all figures are zero."""
+    ram = cast("dict[str, int]", answer.get("ram", {}))
+    page = ram.get("page-size", 4096)
+    downtime = answer.get("downtime")
+    return MemorySample(
+        str(answer.get("status", "none")),
+        Bytes(ram.get("transferred", 0)),
+        Bytes(ram.get("remaining", 0)),
+        Bytes(ram.get("total", 0)),
+        ram.get("dirty-sync-count", 0),
+        # PERFORMANCE §4: what must cross once: 8 bytes of header a page, 9 for a page of zeros
+        Bytes(ram.get("normal", 0) * (page + 8) + ram.get("duplicate", 0) * 9),
+        None if downtime is None else Seconds(cast("float", downtime) / 1000),
+        cast("str | None", answer.get("error-desc")),
+    )
+
+
+class Memory:
+    """The memory of one server on its way from one QEMU to another."""
+
+    def __init__(self, source: Qmp, target: Qmp) -> None:
+        self.source, self.target = source, target
+
+    def start(self, listen_uri: str, connect_uri: str, *, throttle: bool, postcopy: bool) -> None:
+        """Begin to copy while the guest runs. throttle: let QEMU slow the guest down; postcopy: make it possible.
+
+        Both sides' capabilities must agree, so they are set here, together.
+        """
+        for monitor, more in ((self.target, {}), (self.source, {"auto-converge": throttle})):
+            wanted = {"events": True, "postcopy-ram": postcopy, "pause-before-switchover": True, **more}
+            monitor.execute(
+                "migrate-set-capabilities",
+                capabilities=[{"capability": name, "state": state} for name, state in wanted.items()],
+            )
+        # 1 ms: QEMU goes round after round and does not stop the guest by itself; we do. (With 0 it would never look
+        # again at what the guest has dirtied, and find all of that only after the stop.)
+        self.source.execute("migrate-set-parameters", max_bandwidth=UNLIMITED, downtime_limit=1)
+        self.target.execute("migrate-incoming", uri=listen_uri)
+        self.source.execute("migrate", uri=connect_uri)
+
+    def sample(self) -> MemorySample:
+        """Ask how far it is. Raises TransferError when QEMU gave up."""
+        sample = read_sample(self.source.execute("query-migrate"))
+        if sample.failed:
+            raise TransferError(f"{self.source.name}: memory transfer {sample.status}: {sample.error or 'no reason'}")
+        return sample
+
+    def hold(self) -> None:
+        """Keep the server at the brink: it runs on, and next to nothing is sent."""
+        self.source.execute("migrate-set-parameters", max_bandwidth=HOLD)
+
+    def release(self) -> None:
+        """Send at full speed again."""
+        self.source.execute("migrate-set-parameters", max_bandwidth=UNLIMITED)
+
+    def postcopy(self) -> None:
+        """Let the rest of the memory follow after the switch."""
+        self.source.execute("migrate-start-postcopy")
+
+    def wait_flushed(self, timeout: Seconds, since: int) -> None:
+        """Wait until all but the devices' state has been sent (the guest is stopped, QEMU in pre-switchover)."""
+        self._wait(self.source, ("pre-switchover",), timeout, since)
+
+    def load(self, timeout: Seconds, since: int) -> None:
+        """Let the target take over the devices' state; it is complete and still paused when this returns."""
+        self.source.execute("migrate-continue", state="pre-switchover")
+        self._wait(self.target, ("completed", "postcopy-active"), timeout, since)
+
+    def wait_complete(self, timeout: Seconds) -> MemorySample:
+        """Wait until the source has nothing more to do (after a post-copy this is when the last page has come)."""
+        self._wait(self.source, ("completed",), timeout, 0)
+        return self.sample()
+
+    def cancel(self) -> None:
+        """Give up; the source keeps its memory. Safe to repeat, and when nothing was under way."""
+        self.source.execute("migrate_cancel")
+
+    def _wait(self, monitor: Qmp, states: tuple[str, ...], timeout: Seconds, since: int) -> Event:
+        def settled(event: Event) -> bool:
+            return event.name == "MIGRATION" and event.data.get("status") in (*states, "failed", "cancelled")
+
+        event = monitor.wait(settled, timeout, since)
+        if event.data["status"] not in states:
+            reason = read_sample(self.source.execute("query-migrate")).error or "no reason given"
+            raise TransferError(f"{self.source.name}: memory transfer {event.data['status']}: {reason}")
+        return event

@@ -1,0 +1,160 @@
+"""The one door to qemu.qmp: a synchronous monitor of one QEMU process, with its events.
+
+All monitors share one event loop in a background thread, so that a command can be given to a whole gang at the same
+moment (`start`), and an event is stamped when it arrives, not when somebody looks.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
+from typing import cast
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from intercloud.errors import MonitorError
+
+COMMAND_TIMEOUT = 20.0
+"""Seconds. A monitor that answers nothing for so long belongs to a QEMU that hangs."""
+
+Json = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One QMP event. at: time.monotonic() of its arrival here."""
+
+    name: str
+    data: Json
+    at: float
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="qmp", daemon=True).start()
+    return loop
+
+
+class Qmp:
+    """The monitor at a unix socket. Use as a context manager; one connection at a time is all that QEMU accepts.
+
+    Every method raises MonitorError, with QEMU's own words, when the command is refused or the process is gone.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        self.name = name
+        self._client = QMPClient(name)
+        self._events: list[Event] = []
+        self._news = threading.Condition()
+        self._open = True
+        try:
+            asyncio.run_coroutine_threadsafe(self._connect(path), _loop()).result(COMMAND_TIMEOUT)
+        except (QMPError, OSError, TimeoutError) as error:
+            raise MonitorError(f"{name}: no answer from the hypervisor's monitor at {path}: {error}") from error
+
+    async def _connect(self, path: str) -> None:
+        await self._client.connect(path)
+        self._listening = asyncio.ensure_future(self._listen())
+
+    async def _listen(self) -> None:
+        with self._client.listener() as listener:
+            ended = asyncio.ensure_future(self._ended())
+            try:
+                while not ended.done():
+                    message = asyncio.ensure_future(listener.get())
+                    await asyncio.wait({message, ended}, return_when=asyncio.FIRST_COMPLETED)
+                    if message.done():
+                        self._note(message.result())
+                    else:
+                        message.cancel()
+            finally:
+                ended.cancel()
+                with self._news:
+                    self._open = False
+                    self._news.notify_all()
+
+    async def _ended(self) -> None:
+        while self._client.runstate.name == "RUNNING":
+            await self._client.runstate_changed()
+
+    def _note(self, message: Mapping[str, object]) -> None:
+        event = Event(str(message["event"]), cast("Json", message.get("data", {})), time.monotonic())
+        with self._news:
+            self._events.append(event)
+            self._news.notify_all()
+
+    def start(self, command: str, /, **arguments: object) -> "Future[object]":
+        """Send a command and return at once; underscores in argument names stand for hyphens."""
+        plain = {name.replace("_", "-"): value for name, value in arguments.items()}
+        return asyncio.run_coroutine_threadsafe(self._client.execute(command, plain or None), _loop())
+
+    def finish(self, command: str, pending: "Future[object]") -> Json:
+        """Wait for a command that start sent."""
+        try:
+            return cast("Json", pending.result(COMMAND_TIMEOUT))
+        except ExecuteError as error:
+            raise MonitorError(f"{self.name}: {command} refused: {error}") from error
+        except (QMPError, OSError, TimeoutError, asyncio.CancelledError) as error:
+            raise MonitorError(f"{self.name}: the hypervisor went away during {command}: {error!r}") from error
+
+    def execute(self, command: str, /, **arguments: object) -> Json:
+        """Run one command and return its answer."""
+        return self.finish(command, self.start(command, **arguments))
+
+    def mark(self) -> int:
+        """Return a place in the stream of events, to wait for what comes after it."""
+        with self._news:
+            return len(self._events)
+
+    def events(self, since: int = 0) -> tuple[Event, ...]:
+        """Return what has come since a mark."""
+        with self._news:
+            return tuple(self._events[since:])
+
+    def wait(self, wanted: Callable[[Event], bool], timeout: float, since: int = 0) -> Event:
+        """Wait for the first event after a mark that is wanted. Raises MonitorError after timeout seconds."""
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while True:
+                for event in self._events[since:]:
+                    if wanted(event):
+                        return event
+                since = max(since, len(self._events))
+                left = deadline - time.monotonic()
+                if not self._open:
+                    raise MonitorError(f"{self.name}: the hypervisor closed its monitor")
+                if left <= 0:
+                    raise MonitorError(f"{self.name}: nothing came from the hypervisor within {timeout:.1f} s")
+                self._news.wait(left)
+
+    def close(self) -> None:
+        """Leave the monitor; the machine goes on as it is."""
+        with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):  # it may be gone already
+            asyncio.run_coroutine_threadsafe(self._client.disconnect(), _loop()).result(COMMAND_TIMEOUT)
+
+    def __enter__(self) -> "Qmp":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def together(monitors: Mapping[str, Qmp], command: str, **arguments: object) -> None:
+    """Give the same command to several machines at the same moment and wait for all of them."""
+    pending = {name: monitor.start(command, **arguments) for name, monitor in monitors.items()}
+    failures = []
+    for name, future in pending.items():
+        try:
+            monitors[name].finish(command, future)
+        except MonitorError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
