@@ -1,0 +1,58 @@
+"""A site's Open vSwitch: its daemons, and the bridge that leads tunnels to the uplink.
+
+The border bridge is not made here: it belongs to the control layer, which finds the database by Place.site().
+"""
+
+from collections.abc import Sequence
+
+from intercloud.clouds.lab.net import batch
+from intercloud.clouds.lab.run import find_process, inside, kill, run
+from intercloud.clouds.lab.spec import Place
+
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+BRIDGE = "br-wan"
+
+
+def up(place: Place) -> None:
+    """Start what of the switch does not run, and give the bridge its port and address; safe to repeat."""
+    place.ovs.mkdir(parents=True, exist_ok=True)
+    database = place.ovs / "conf.db"
+    if not database.exists():
+        part = place.ovs / "conf.part"
+        part.unlink(missing_ok=True)
+        run(["ovsdb-tool", "create", str(part), SCHEMA])
+        part.replace(database)
+    start(place, "ovsdb-server", [str(database), f"--remote=punix:{place.ovs}/db.sock"])
+    vsctl(place, ["--no-wait", "init"])
+    start(place, "ovs-vswitchd", [f"unix:{place.ovs}/db.sock"])
+    vsctl(
+        place,
+        ["--may-exist", "add-br", BRIDGE]
+        + ["--", "set", "bridge", BRIDGE, "datapath_type=netdev", "fail_mode=standalone"]
+        + ["--", "--may-exist", "add-port", BRIDGE, "tun-o"]
+        + ["--", "set", "interface", BRIDGE, f"mtu_request={place.lab.wan.mtu}"],
+    )
+    address = ("addr", "replace", f"{place.tunnel_address}/24", "dev", BRIDGE)
+    batch(place.namespace, [("link", "set", BRIDGE, "up"), address])
+
+
+def start(place: Place, daemon: str, words: Sequence[str]) -> None:
+    """Start one daemon in the background unless its process lives. It is ready when this returns."""
+    pid_file = place.ovs / f"{daemon}.pid"
+    if find_process(pid_file, str(pid_file)) is not None:
+        return
+    options = ["--detach", "--no-chdir", f"--pidfile={pid_file}", f"--log-file={place.ovs}/{daemon}.log"]
+    options += [f"--unixctl={place.ovs}/{daemon}.ctl", "-vconsole:off", "-vsyslog:off"]
+    environment = [f"OVS_RUNDIR={place.ovs}", f"OVS_LOGDIR={place.ovs}", f"OVS_DBDIR={place.ovs}"]
+    run(inside(place.namespace, ["env", *environment, daemon, *words, *options]))
+
+
+def stop(place: Place) -> None:
+    """Kill the daemons; their devices vanish with them."""
+    found = (find_process(place.ovs / f"{name}.pid", str(place.ovs)) for name in ("ovs-vswitchd", "ovsdb-server"))
+    kill([pid for pid in found if pid is not None])
+
+
+def vsctl(place: Place, words: Sequence[str]) -> str:
+    """Change the site's database; returns when the switch has done it (10 s at most), unless words say --no-wait."""
+    return run(["ovs-vsctl", f"--db=unix:{place.ovs}/db.sock", "--timeout=10", *words])

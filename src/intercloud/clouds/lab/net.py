@@ -1,0 +1,100 @@
+"""A site's namespace and the kernel's devices in it.
+
+    uplink ── wan ── tun-k ═ tun-o ── br-wan (Open vSwitch)
+            (bridge)    (veth pair)
+
+wan.py makes the uplink. The site's own TCP (storage, migration) leaves by `wan`, untouched by the userspace datapath, which would cost more
+CPU than all the rest of the WAN. Tunnels leave by br-wan: the datapath wants their local address on the internal port
+of the bridge that holds the uplink.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from intercloud.clouds.lab.run import inside, run
+from intercloud.clouds.lab.spec import Place
+
+SYSCTLS = {
+    # Bounds the unsent queue of the migration's socket, the largest part of a default blackout.
+    "net.ipv4.tcp_notsent_lowat": "131072",
+    "net.ipv4.tcp_rmem": "4096 131072 33554432",
+    "net.ipv4.tcp_wmem": "4096 16384 16777216",
+    # Each address answers only on its own device: wan and br-wan share one segment.
+    "net.ipv4.conf.all.arp_ignore": "1",
+    "net.ipv6.conf.all.disable_ipv6": "1",
+    "net.ipv6.conf.default.disable_ipv6": "1",
+}
+LINK_TYPES = {
+    "wan": ("link", "add", "wan", "type", "bridge"),
+    "tun-o": ("link", "add", "tun-o", "type", "veth", "peer", "name", "tun-k"),
+}
+TBF_BURST = "256k"
+"""More than one TCP segment of 64 KiB, which tbf would otherwise cut up; 5 ms at 400 Mbit/s."""
+
+
+def namespaces() -> frozenset[str]:
+    """Names of all network namespaces of this machine."""
+    return frozenset(word["name"] for word in json.loads(run(["ip", "-j", "netns", "list"]) or "[]"))
+
+
+def processes(namespace: str) -> tuple[int, ...]:
+    """Every process in a namespace; none when there is no such namespace."""
+    if namespace not in namespaces():
+        return ()
+    return tuple(map(int, run(["ip", "netns", "pids", namespace]).split()))
+
+
+def add_namespace(name: str, sysctls: Mapping[str, str] = SYSCTLS) -> None:
+    """Make a namespace; the same again changes nothing."""
+    if name not in namespaces():
+        run(["ip", "netns", "add", name])
+    run(["ip", "-n", name, "link", "set", "lo", "up"])
+    run(inside(name, ["sysctl", "-q", "-w", *(f"{key}={value}" for key, value in sysctls.items())]))
+
+
+def links(namespace: str) -> frozenset[str]:
+    """Names of the devices in a namespace."""
+    return frozenset(word["ifname"] for word in json.loads(run(["ip", "-n", namespace, "-j", "link", "show"])))
+
+
+def batch(namespace: str, commands: Sequence[Sequence[str]]) -> None:
+    """Run several ip commands in a namespace, to the first that fails."""
+    if commands:
+        run(["ip", "-n", namespace, "-batch", "-"], text="\n".join(map(" ".join, commands)) + "\n")
+
+
+def add_site(place: Place) -> None:
+    """Make a site's devices from its uplink to the bridge's end of the veth pair; safe to repeat."""
+    mtu = str(place.lab.wan.mtu)
+    there = links(place.namespace)
+    batch(place.namespace, [command for name, command in LINK_TYPES.items() if name not in there])
+    batch(
+        place.namespace,
+        [
+            ("link", "set", "uplink", "mtu", mtu, "master", "wan", "up"),
+            ("link", "set", "tun-k", "mtu", mtu, "master", "wan", "up"),
+            ("link", "set", "tun-o", "mtu", mtu, "up"),
+            ("link", "set", "wan", "mtu", mtu, "up"),
+            ("addr", "replace", f"{place.address}/24", "dev", "wan"),
+        ],
+    )
+    # The userspace datapath does not complete partial checksums.
+    run(inside(place.namespace, ["ethtool", "-K", "tun-k", "tx", "off"]))
+    rate = f"{place.lab.wan.rate:.0f}bit"
+    run(
+        ["tc", "-n", place.namespace, "qdisc", "replace", "dev", "uplink", "root", "handle", "1:"]
+        + ["tbf", "rate", rate, "burst", TBF_BURST, "latency", "50ms"]
+    )
+
+
+def add_tap(namespace: str, name: str, mtu: int) -> None:
+    """Make a persistent tap for a guest's card; safe to repeat."""
+    if name not in links(namespace):
+        run(["ip", "-n", namespace, "tuntap", "add", name, "mode", "tap"])
+    run(["ip", "-n", namespace, "link", "set", name, "mtu", str(mtu), "up"])
+
+
+def delete_link(namespace: str, name: str) -> None:
+    """Delete a device; no error when there is none."""
+    if name in links(namespace):
+        run(["ip", "-n", namespace, "link", "delete", name])

@@ -1,0 +1,69 @@
+"""Run other programs: in a namespace or not, always with a time limit, with their own words in the error."""
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from intercloud.errors import CloudError
+
+log = logging.getLogger(__name__)
+
+
+def run(words: Sequence[str], *, timeout: float = 30, text: str | None = None) -> str:
+    """Run a program to its end and return its output. Raises CloudError with the program's last line of error."""
+    log.debug("run %s", " ".join(words))
+    try:
+        done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=timeout, check=False)
+    except FileNotFoundError:
+        raise CloudError(f"{words[0]} is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise CloudError(f"{' '.join(words)}: no end after {timeout:g} s") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        raise CloudError(f"{' '.join(words)}: {said}")
+    return done.stdout
+
+
+def inside(namespace: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The same command, run inside a network namespace."""
+    return ("ip", "netns", "exec", namespace, *words)
+
+
+def wait_until(true: Callable[[], bool], what: str, timeout: float = 10, interval: float = 0.02) -> None:
+    """Wait for something that tells nobody when it comes. Raises CloudError after timeout seconds."""
+    end = time.monotonic() + timeout
+    while not true():
+        if time.monotonic() > end:
+            raise CloudError(f"{what}: not seen within {timeout:g} s")
+        time.sleep(interval)
+
+
+def command_line(pid: int) -> tuple[str, ...]:
+    """The words a process was started with; nothing when there is no such process, or it has ended."""
+    try:
+        return tuple(Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1])
+    except (FileNotFoundError, ProcessLookupError):
+        return ()
+
+
+def find_process(pid_file: Path, mark: str) -> int | None:
+    """The process of a pid file, if it lives and one of its words contains `mark`: a pid is soon another's."""
+    try:
+        pid = int(pid_file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if any(mark in word for word in command_line(pid)) else None
+
+
+def kill(pids: Sequence[int], timeout: float = 10) -> None:
+    """Kill processes and wait until none is left. No error for those that are gone."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    wait_until(lambda: not any(map(command_line, pids)), f"the end of processes {list(pids)}", timeout)
