@@ -1,0 +1,1 @@
+"""The application layer: what clients of the cluster see, and whether it is what it was."""

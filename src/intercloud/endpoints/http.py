@@ -1,0 +1,76 @@
+"""Writes through the whole application: each request stores a record, and no acknowledged one may get lost."""
+
+import re
+import time
+from array import array
+from http.client import HTTPConnection, HTTPException
+from threading import Event
+
+from intercloud.endpoints.downtime import Samples
+from intercloud.endpoints.result import ProbeConfig
+from intercloud.endpoints.sockets import Pace
+from intercloud.endpoints.tcp import after
+from intercloud.units import Seconds
+
+READ_BACK_TRIES = 3
+READ_BACK_WITHIN = 30.0
+
+
+class HttpProber:
+    """Post record after record over one kept connection. A request without a 200 failed; its record is ambiguous."""
+
+    def __init__(self, config: ProbeConfig, web: str) -> None:
+        self._config = config
+        self._web = web
+        self._connection = HTTPConnection(web, config.http_port, timeout=config.http_timeout)
+        self._sent, self._arrived, self._numbers = array("d"), array("d"), array("Q")
+        self.pace = Pace(config.http_interval)
+
+    def silent(self) -> list[str]:
+        """Name the application if it has not answered yet."""
+        return [] if self._numbers else [f"http://{self._web}/records"]
+
+    def run(self, stop: Event) -> None:
+        """Post until told to stop; the last request is waited for."""
+        while self.pace.wait(stop):
+            self._post()
+        self._connection.close()
+
+    def _post(self) -> None:
+        number = len(self._sent)
+        self._sent.append(time.monotonic())
+        try:
+            self._connection.request("POST", "/records", f"{self._config.run}-{number}".encode())
+            response = self._connection.getresponse()
+            response.read()
+        except (OSError, HTTPException):
+            self._connection.close()
+            return
+        if response.status == 200:
+            self._arrived.append(time.monotonic())
+            self._numbers.append(number)
+
+    def acknowledged(self) -> int:
+        """Count the records that the application said it has stored."""
+        return len(self._numbers)
+
+    def lost_writes(self) -> int | None:
+        """Read all records back and count the acknowledged ones that are not there; None when none can be read."""
+        for _ in range(READ_BACK_TRIES):
+            try:
+                connection = HTTPConnection(self._web, self._config.http_port, timeout=READ_BACK_WITHIN)
+                connection.request("GET", "/records")
+                response = connection.getresponse()
+                text = response.read().decode(errors="replace")
+            except (OSError, HTTPException):
+                continue
+            finally:
+                connection.close()
+            if response.status == 200:
+                stored = {int(n) for n in re.findall(rf"\b{re.escape(self._config.run)}-(\d+)\b", text)}
+                return len(set(self._numbers) - stored)
+        return None
+
+    def samples(self, begin: float) -> Samples:
+        """Give the samples of requests sent from `begin` on."""
+        return after(begin, Samples(self._sent, self._numbers, self._arrived, Seconds(self._config.http_interval)))

@@ -1,0 +1,101 @@
+"""One long TCP stream of numbered records to an echo server: it must come back whole and in order, and never break."""
+
+import socket
+import struct
+import time
+from array import array
+from contextlib import suppress
+from threading import Event
+
+from intercloud.endpoints.downtime import Samples
+from intercloud.endpoints.result import ProbeConfig
+from intercloud.endpoints.sockets import Pace, receive, stamp
+from intercloud.units import Seconds
+
+RECORD = struct.Struct("!8sQ")
+CONNECT_WITHIN = 1.0
+LINGER = 3.0
+
+
+class TcpProber:
+    """Send a record at each tick and read what came back. A broken stream is counted, and opened again."""
+
+    def __init__(self, config: ProbeConfig, name: str) -> None:
+        self._name = name
+        self._peer = (config.targets[name], config.echo_port)
+        self._run = config.run.encode()[-8:].ljust(8)
+        self._sent, self._arrived, self._numbers = array("d"), array("d"), array("Q")
+        self._interval = config.tcp_interval
+        self._stream: socket.socket | None = None
+        self._unsent, self._unread, self._expected = b"", b"", 0
+        self.pace = Pace(self._interval)
+        self.broken = 0
+
+    def silent(self) -> list[str]:
+        """Name the server if it has not answered yet."""
+        return [] if self._numbers else [f"{self._name} (TCP echo)"]
+
+    def run(self, stop: Event) -> None:
+        """Probe until told to stop, then wait for the rest; a stream that owes records in the end is broken, too."""
+        while self.pace.wait(stop):
+            self._guard(send=True)
+        patience = time.monotonic() + LINGER
+        while self._stream and self._expected < len(self._sent) and time.monotonic() < patience:
+            self._guard(send=False)
+            time.sleep(self._interval)
+        if self._stream:
+            self.broken += self._expected < len(self._sent)
+            self._stream.close()
+
+    def _guard(self, send: bool) -> None:
+        """Do one tick. While there is no stream a tick still counts as asked: its record is never answered."""
+        if send:
+            self._sent.append(time.monotonic())
+        try:
+            self._tick(send)
+        except BlockingIOError:
+            return
+        except OSError:
+            if self._stream:
+                self._stream.close()
+                self._stream = None
+                self.broken += 1
+
+    def _tick(self, send: bool) -> None:
+        number = len(self._sent) - 1
+        if self._stream is None:
+            self._stream = stamp(socket.create_connection(self._peer, CONNECT_WITHIN))
+            self._stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._stream.setblocking(False)
+            self._unsent, self._unread, self._expected = b"", b"", number
+        if send:
+            self._unsent += RECORD.pack(self._run, number)
+        with suppress(BlockingIOError):
+            self._unsent = self._unsent[self._stream.send(self._unsent) :]
+        while True:
+            data, at = receive(self._stream, 1 << 16)
+            if not data:
+                raise ConnectionResetError("closed by the server")
+            self._take(data, at)
+
+    def _take(self, data: bytes, at: float) -> None:
+        self._unread += data
+        whole = len(self._unread) // RECORD.size * RECORD.size
+        for run, number in RECORD.iter_unpack(self._unread[:whole]):
+            if (run, number) != (self._run, self._expected):
+                raise ConnectionResetError(f"record {number} came back in place of {self._expected}")
+            self._numbers.append(number)
+            self._arrived.append(at)
+            self._expected += 1
+        self._unread = self._unread[whole:]
+
+    def samples(self, begin: float) -> Samples:
+        """Give the samples of records sent from `begin` on."""
+        return after(begin, Samples(self._sent, self._numbers, self._arrived, Seconds(self._interval)))
+
+
+def after(begin: float, samples: Samples) -> Samples:
+    """Leave out everything that was sent before `begin`."""
+    first = sum(1 for sent in samples.sent if sent < begin)
+    kept = [(n - first, at) for n, at in zip(samples.numbers, samples.arrived, strict=True) if n >= first]
+    return Samples(samples.sent[first:], [n for n, _ in kept], [at for _, at in kept], samples.interval)
