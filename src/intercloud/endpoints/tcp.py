@@ -4,6 +4,7 @@ import socket
 import struct
 import time
 from array import array
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event
 
@@ -38,45 +39,45 @@ class TcpProber:
     def run(self, stop: Event) -> None:
         """Probe until told to stop, then wait for the rest; a stream that owes records in the end is broken, too."""
         while self.pace.wait(stop):
-            self._guard(send=True)
+            self._sent.append(time.monotonic())  # also while there is no stream: asked, and never answered
+            self._guard(self._tick)
         patience = time.monotonic() + LINGER
         while self._stream and self._expected < len(self._sent) and time.monotonic() < patience:
-            self._guard(send=False)
             time.sleep(self._interval)
+            self._guard(self._read)
         if self._stream:
             self.broken += self._expected < len(self._sent)
             self._stream.close()
 
-    def _guard(self, send: bool) -> None:
-        """Do one tick. While there is no stream a tick still counts as asked: its record is never answered."""
-        if send:
-            self._sent.append(time.monotonic())
+    def _guard(self, act: Callable[[], None]) -> None:
         try:
-            self._tick(send)
-        except BlockingIOError:
-            return
+            act()
         except OSError:
             if self._stream:
                 self._stream.close()
                 self._stream = None
                 self.broken += 1
 
-    def _tick(self, send: bool) -> None:
+    def _tick(self) -> None:
+        """Read what came since the last tick, before anything new: records read together share one arrival time."""
         number = len(self._sent) - 1
         if self._stream is None:
             self._stream = stamp(socket.create_connection(self._peer, CONNECT_WITHIN))
             self._stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._stream.setblocking(False)
             self._unsent, self._unread, self._expected = b"", b"", number
-        if send:
-            self._unsent += RECORD.pack(self._run, number)
+        self._read()
+        self._unsent += RECORD.pack(self._run, number)
         with suppress(BlockingIOError):
             self._unsent = self._unsent[self._stream.send(self._unsent) :]
-        while True:
-            data, at = receive(self._stream, 1 << 16)
-            if not data:
-                raise ConnectionResetError("closed by the server")
-            self._take(data, at)
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError):
+            while self._stream:
+                data, at = receive(self._stream, 1 << 16)
+                if not data:
+                    raise ConnectionResetError("closed by the server")
+                self._take(data, at)
 
     def _take(self, data: bytes, at: float) -> None:
         self._unread += data
