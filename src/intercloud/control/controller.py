@@ -1,0 +1,187 @@
+"""The controller: holds the registry, runs one loop for each site, and does the cutover itself, at once."""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from intercloud.control import cutover
+from intercloud.control.messages import Cutover, Drop, Move, Plug, Put, SwitchStatus, Unplug
+from intercloud.control.openflow_app import Batch, Server, Switch
+from intercloud.control.reconcile import SiteLoop, Wanted
+from intercloud.control.registry import Registry
+from intercloud.control.store import Store
+from intercloud.errors import ControlError
+
+log = logging.getLogger(__name__)
+
+_CONFIRM_S = 10.0
+_BARRIER_S = 2.0
+
+
+class Controller:
+    """Everything that the daemon does, free of its socket. Thread-safe; each change is safe to repeat."""
+
+    def __init__(self, store: Store, listen: str) -> None:
+        self._store = store
+        self._wanted = Wanted(store.load())
+        self._loops: dict[str, SiteLoop] = {}
+        self._progress = threading.Condition()
+        self._server = Server(listen, self._switch_changed)
+        self._start_loops()
+
+    def close(self) -> None:
+        """Stop all threads. The switches keep what they have, and traffic goes on."""
+        self._server.close()
+        for loop in list(self._loops.values()):
+            loop.stop()
+
+    @property
+    def registry(self) -> Registry:
+        """What is wanted now."""
+        return self._wanted.registry
+
+    def put(self, change: Put) -> None:
+        """Add or replace; returns when every reachable switch, and each that this names, has confirmed."""
+        version = self._update(
+            lambda registry: registry.put(
+                sites=change.sites, networks=change.networks, endpoints=change.endpoints, tunnel=change.tunnel
+            )
+        )
+        used = {site for endpoint in change.endpoints for site in (endpoint.site, *endpoint.ports)}
+        ports = {(site, port) for endpoint in change.endpoints for site, port in endpoint.ports.items()}
+        self._confirm(version, {site.name for site in change.sites} | used, ports)
+
+    def drop(self, change: Drop) -> None:
+        """Forget; a dropped site loses its bridge. Returns when every reachable switch has confirmed."""
+        version = self._update(
+            lambda registry: registry.drop(endpoints=change.endpoints, networks=change.networks, sites=change.sites)
+        )
+        self._confirm(version, (), ())
+
+    def plug(self, change: Plug) -> None:
+        """Put a device on a site's bridge, anew if it is there; returns when its switch lets its traffic in.
+
+        After a failure it stays wanted, and is plugged as soon as that works; unplug takes that back.
+        """
+        version = self._update(
+            lambda registry: registry.plug(change.mac, change.site, change.port), replug=(change.site, change.port)
+        )
+        self._confirm(version, {change.site}, {(change.site, change.port)})
+
+    def unplug(self, change: Unplug) -> None:
+        """Take a device off a site's bridge; returns when that is confirmed."""
+        version = self._update(lambda registry: registry.unplug(change.mac, change.site))
+        self._confirm(version, {change.site}, ())
+
+    def move(self, change: Move) -> Cutover:
+        """Do a cutover. After a failure the registry is as it was, and the loops lead the switches back to it."""
+        with self._wanted.lock:
+            registry = self._wanted.registry
+            switches = self._connected(registry)
+            if absent := sorted(set(change.moves.values()) - switches.keys()):
+                raise ControlError(f"the switch of {absent[0]} is not connected to the controller; nothing was changed")
+            stages = cutover.stages(registry, change.moves, {name: switch.ports for name, switch in switches.items()})
+            batches = [{site: switches[site].prepare(batch) for site, batch in stage.items()} for stage in stages]
+            try:
+                started, ended, spent = self._send(batches, switches)
+            except ControlError:
+                self._wake_all()
+                raise
+            self._wanted.registry = registry.move(change.moves)
+            self._wanted.version += 1
+            self._store.note(self._wanted.registry)
+        threading.Thread(target=self._store.settle, name="store").start()
+        plain = {site: switches[site].barrier() for site in spent}
+        return Cutover(started, ended, spent, {site: reply.wait(_BARRIER_S) for site, reply in plain.items()})
+
+    def status(self) -> Mapping[str, SwitchStatus]:
+        """Tell how each site's switch is."""
+        registry = self._wanted.registry
+        connected = self._connected(registry)
+        found = {}
+        for name in registry.sites:
+            outcome = self._loops[name].outcome
+            found[name] = SwitchStatus(
+                name in connected, outcome.reconciled, outcome.flows, outcome.error, outcome.missing
+            )
+        return found
+
+    def _update(self, change: Callable[[Registry], Registry], replug: tuple[str, str] | None = None) -> int:
+        """Change the registry, keep it, and wake all loops; returns its version."""
+        with self._wanted.lock:
+            self._wanted.registry = change(self._wanted.registry)
+            self._wanted.version += 1
+            version = self._wanted.version
+            self._start_loops()
+            if replug is not None:
+                self._loops[replug[0]].replug(replug[1])
+            self._store.note(self._wanted.registry)
+        self._store.settle()
+        self._wake_all()
+        return version
+
+    def _start_loops(self) -> None:
+        for name, site in self._wanted.registry.sites.items():
+            if name not in self._loops or self._loops[name].ended():
+                self._loops[name] = SiteLoop(site, self._wanted, self._server, self._notify)
+                self._loops[name].start()
+
+    def _connected(self, registry: Registry) -> Mapping[str, Switch]:
+        switches = self._server.switches
+        return {n: switches[site.datapath_id] for n, site in registry.sites.items() if site.datapath_id in switches}
+
+    def _send(
+        self, stages: Sequence[Mapping[str, Batch]], switches: Mapping[str, Switch]
+    ) -> tuple[float, float, Mapping[str, float]]:
+        spent: dict[str, float] = defaultdict(float)
+        started = time.monotonic()
+        for number, stage in enumerate(stages):
+            replies = {site: switches[site].send(batch) for site, batch in stage.items()}
+            for site, reply in replies.items():
+                try:
+                    spent[site] += reply.wait(_BARRIER_S)
+                except ControlError as error:
+                    if number < cutover.LAST:
+                        raise ControlError(f"cutover at {site}: {error}; flows go back to where they were") from error
+                    log.warning("cutover at %s: %s; its packets take a detour until it answers", site, error)
+                    self._loops[site].wake()
+        return started, time.monotonic(), dict(spent)
+
+    def _confirm(self, version: int, must: Collection[str], ports: Collection[tuple[str, str]]) -> None:
+        """Wait until the switches hold this version or a newer one, and have these (site, device) ports.
+
+        Switches that are out of reach are waited for only when they must.
+        """
+        deadline = time.monotonic() + _CONFIRM_S
+        with self._progress:
+            while behind := self._behind(version, must, ports):
+                if not self._progress.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
+                    raise ControlError(f"not confirmed within {_CONFIRM_S:g} s: {'; '.join(behind)}")
+
+    def _behind(self, version: int, must: Collection[str], ports: Collection[tuple[str, str]]) -> Sequence[str]:
+        behind = []
+        for name, loop in list(self._loops.items()):
+            outcome = loop.outcome
+            if loop.ended():
+                continue
+            if outcome.version < version:
+                if name in must or outcome.error is None:
+                    behind.append(f"{name}: {outcome.error or 'still at work'}")
+                continue
+            behind += [f"{name}: {port}: {why}" for port, why in outcome.missing.items() if (name, port) in ports]
+        return behind
+
+    def _wake_all(self) -> None:
+        for loop in list(self._loops.values()):
+            loop.wake()
+
+    def _switch_changed(self, datapath_id: str) -> None:
+        for name, site in self._wanted.registry.sites.items():
+            if site.datapath_id == datapath_id and name in self._loops:
+                self._loops[name].wake()
+
+    def _notify(self) -> None:
+        with self._progress:
+            self._progress.notify_all()

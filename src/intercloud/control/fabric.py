@@ -1,0 +1,100 @@
+"""What each switch shall hold: registry x the switch's own port numbers → flows; wanted x found → changes."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from intercloud.control import pipeline
+from intercloud.control.pipeline import Flow
+from intercloud.control.registry import Endpoint, Registry
+from intercloud.control.tunnels import tunnel_name
+from intercloud.model.server import Network
+
+Ports = Mapping[str, int]
+"""Device name → OpenFlow port number, as one switch has them."""
+
+
+class Verb(StrEnum):
+    """What to do with a flow."""
+
+    ADD = "add"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True)
+class FlowChange:
+    """One change of a switch's tables. Adding replaces the flow of the same key; deleting an absent one is no error."""
+
+    verb: Verb
+    flow: Flow
+
+
+def flows(registry: Registry, site: str, ports: Ports) -> frozenset[Flow]:
+    """Give all flows that a site's switch shall hold. What needs a port that is not there yet is left out."""
+    return frozenset(
+        (
+            *pipeline.always(),
+            *(flow for network in registry.networks.values() for flow in _network(registry, network, site, ports)),
+            *(flow for endpoint in registry.endpoints.values() for flow in _endpoint(registry, endpoint, site, ports)),
+        )
+    )
+
+
+def placement(registry: Registry, macs: Collection[str], site: str, ports: Ports) -> tuple[Flow, ...]:
+    """Give only the flows that depend on where these endpoints are: all that a cutover changes."""
+    endpoints = [registry.endpoint(mac) for mac in macs]
+    networks = sorted({endpoint.network for endpoint in endpoints})
+    return (
+        *(_delivery(registry, endpoint, site, ports) for endpoint in endpoints),
+        *(flow for name in networks for flow in _flood(registry, registry.networks[name], site, ports)),
+    )
+
+
+def changes(wanted: Collection[Flow], found: Collection[Flow]) -> tuple[FlowChange, ...]:
+    """Compare; adds come before deletes, so that no packet finds less than before."""
+    keys = {flow.key for flow in wanted}
+    have = set(found)
+    return (
+        *(FlowChange(Verb.ADD, flow) for flow in wanted if flow not in have),
+        *(FlowChange(Verb.DELETE, flow) for flow in found if flow.key not in keys),
+    )
+
+
+def _network(registry: Registry, network: Network, site: str, ports: Ports) -> Iterable[Flow]:
+    for peer in registry.sites:
+        tunnel = _tunnel(registry, peer, ports)
+        if tunnel is not None:
+            yield pipeline.admit_tunnel(network.key, tunnel)
+    yield from _flood(registry, network, site, ports)
+
+
+def _flood(registry: Registry, network: Network, site: str, ports: Ports) -> tuple[Flow, ...]:
+    members = [endpoint for endpoint in registry.endpoints.values() if endpoint.network == network.name]
+    local = {_local(e, site, ports) for e in members if e.site == site} - {None}
+    peers = {name for e in members for name in (e.site, *e.ports)} - {site}
+    tunnels = {_tunnel(registry, peer, ports) for peer in peers} - {None}
+    return pipeline.flood(network.key, (p for p in local if p is not None), (p for p in tunnels if p is not None))
+
+
+def _endpoint(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -> Iterable[Flow]:
+    key = registry.networks[endpoint.network].key
+    port = _local(endpoint, site, ports)
+    if port is not None:
+        yield from pipeline.admit_endpoint(endpoint, key, port)
+    yield pipeline.answer_arp(endpoint, key)
+    yield _delivery(registry, endpoint, site, ports)
+
+
+def _delivery(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -> Flow:
+    key = registry.networks[endpoint.network].key
+    if endpoint.site == site:
+        return pipeline.deliver(endpoint, key, local=_local(endpoint, site, ports))
+    return pipeline.deliver(endpoint, key, tunnel=_tunnel(registry, endpoint.site, ports))
+
+
+def _local(endpoint: Endpoint, site: str, ports: Ports) -> int | None:
+    return ports.get(endpoint.ports.get(site, ""))
+
+
+def _tunnel(registry: Registry, peer: str, ports: Ports) -> int | None:
+    return ports.get(tunnel_name(registry.tunnel, peer))

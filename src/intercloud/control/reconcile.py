@@ -1,0 +1,180 @@
+"""Keeps one switch as the registry says: wanted x found → changes, again whenever something changed.
+
+It is woken by changes of the registry, of the switch's database, ports and flows, and by a slow clock. It never
+remembers what it did: after a restart of the controller, the switch or its database it looks and repairs.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from intercloud.control import fabric, tunnels
+from intercloud.control.openflow_app import Server, Switch
+from intercloud.control.ovsdb import Database, Found
+from intercloud.control.registry import Registry
+from intercloud.control.tunnels import Layout, PutBridge, PutPort, RemovePort
+from intercloud.errors import ControlError
+from intercloud.model.site import Site
+
+log = logging.getLogger(__name__)
+
+_PERIOD_S = 5.0
+_RETRY_S = 1.0
+_ANSWER_S = 5.0
+
+
+@dataclass
+class Wanted:
+    """The registry that all loops work for. lock: held to change it, and to send flows that were made from it."""
+
+    registry: Registry
+    version: int = 1
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a loop's last pass ended. version: of the registry that the switch is known to hold, 0 for none.
+
+    missing: devices that are wanted but not on the switch, and why. reconciled: time.time() of the last good pass.
+    flows: how many the switch holds.
+    """
+
+    version: int = 0
+    error: str | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+    reconciled: float = 0.0
+    flows: int = 0
+
+
+class SiteLoop:
+    """The thread that keeps one site's switch. It ends after the registry has lost the site and its bridge is gone."""
+
+    def __init__(self, site: Site, wanted: Wanted, server: Server, on_outcome: Callable[[], None]) -> None:
+        self.outcome = Outcome()
+        self._site = site
+        self._wanted = wanted
+        self._server = server
+        self._on_outcome = on_outcome
+        self._database: Database | None = None
+        self._awake = threading.Event()
+        self._stopped = False
+        self._ended = False
+        self._replug: set[str] = set()
+        self._stale: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name=f"site-{site.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin with a first pass."""
+        self._awake.set()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Ask for a pass soon; from any thread."""
+        self._awake.set()
+
+    def replug(self, port: str) -> None:
+        """Take a device off the bridge at the next pass, and put it on again if it is wanted.
+
+        Call it with the lock of the registry held, together with the change of the registry.
+        """
+        self._replug.add(port)
+
+    def stop(self) -> None:
+        """End without touching the switch."""
+        self._stopped = True
+        self._awake.set()
+        self._thread.join(_ANSWER_S)
+
+    def ended(self) -> bool:
+        """Tell whether the loop is over."""
+        return self._ended
+
+    def _run(self) -> None:
+        while not self._stopped and self._pass():
+            self._awake.wait(_PERIOD_S if self.outcome.error is None else _RETRY_S)
+            self._awake.clear()
+        if self._database is not None:
+            self._database.close()
+        self._ended = True
+        self._on_outcome()
+
+    def _pass(self) -> bool:
+        """Make one pass; false when the site has been dropped and nothing is left of it."""
+        with self._wanted.lock:
+            registry, version = self._wanted.registry, self._wanted.version
+            self._stale |= self._replug
+            self._replug = set()
+        wanted_site = registry.sites.get(self._site.name)
+        try:
+            if wanted_site is None:
+                self._connect(self._site).apply(self._site.bridge, [tunnels.RemoveBridge()])
+                return False
+            self._site = wanted_site
+            outcome = self._converge(registry, version)
+        except ControlError as error:
+            outcome = Outcome(self.outcome.version, str(error))
+        if outcome.error != self.outcome.error:
+            log.info("%s: %s", self._site.name, outcome.error or "in order again")
+        self.outcome = outcome
+        self._on_outcome()
+        return True
+
+    def _converge(self, registry: Registry, version: int) -> Outcome:
+        site = self._site
+        database = self._connect(site)
+        want = tunnels.wanted(registry, site)
+        self._unplug_stale(database)
+        changes = tunnels.changes(want, database.read(site.bridge).layout)
+        database.apply(site.bridge, [change for change in changes if isinstance(change, PutBridge | PutPort)])
+        switch = self._server.switches.get(site.datapath_id)
+        if switch is None:
+            raise ControlError(f"its bridge {site.bridge} is not connected to the controller at {site.controller}")
+        ports = switch.ports
+        count = self._flows(registry, version, switch, ports)
+        if count is None:
+            self.wake()
+            return self.outcome
+        database.apply(site.bridge, [change for change in changes if isinstance(change, RemovePort)])
+        missing = _missing(want, database.read(site.bridge), ports)
+        return Outcome(version, None, missing, time.time(), count)
+
+    def _connect(self, site: Site) -> Database:
+        if self._database is not None and self._database.target != site.ovsdb:
+            self._database.close()
+            self._database = None
+        if self._database is None:
+            self._database = Database(site.ovsdb, self.wake)
+        return self._database
+
+    def _unplug_stale(self, database: Database) -> None:
+        """Take off what shall be plugged anew, in a transaction of its own.
+
+        Open vSwitch's userspace datapath keeps the socket of a device that was deleted and made again; within one
+        transaction it would keep it too.
+        """
+        if self._stale:
+            found = database.read(self._site.bridge).layout.ports
+            database.apply(self._site.bridge, [RemovePort(name) for name in self._stale if name in found])
+            self._stale = set()
+
+    def _flows(self, registry: Registry, version: int, switch: Switch, ports: fabric.Ports) -> int | None:
+        """Make the switch's flows right and count them; None when the registry changed meanwhile."""
+        wanted = fabric.flows(registry, self._site.name, ports)
+        batch = switch.prepare(fabric.changes(wanted, switch.flows(_ANSWER_S)))
+        with self._wanted.lock:
+            if self._wanted.version != version:
+                return None
+            reply = switch.send(batch)
+        reply.wait(_ANSWER_S)
+        return len(wanted)
+
+
+def _missing(want: Layout, found: Found, ports: fabric.Ports) -> Mapping[str, str]:
+    missing = {name: found.errors.get(name, "not on the switch yet") for name in want.ports if name not in ports}
+    for name, reason in missing.items():
+        if want.ports[name].type:
+            raise ControlError(f"tunnel port {name}: {reason}")
+    return missing
