@@ -35,6 +35,8 @@ _msg = ofproto_v1_4_parser
 _protocol = ProtocolDesc(_of.OFP_VERSION)
 _EVERYTHING = 0xFFFFFFFFFFFFFFFF
 _BUNDLE_FLAGS = _of.OFPBF_ATOMIC | _of.OFPBF_ORDERED
+_EMPTY_FRAME = bytes.fromhex("ffffffffffff 02000000000c 88b5") + bytes(46)
+"""Ethernet type 88b5 is for local experiments (IEEE 802)."""
 
 Message: TypeAlias = Any
 """One of os_ken's message objects; the library has no types."""
@@ -116,6 +118,18 @@ class Switch:
     def barrier(self) -> Reply:
         """Send a barrier alone: its time is the switch's plain round trip."""
         return self.send(self.prepare(()))
+
+    def warm(self, ports: Iterable[int]) -> None:
+        """Send an empty frame into these tunnels; the far end drops it.
+
+        Open vSwitch's userspace datapath drops a tunnel's packets until it has resolved the peer's underlay address,
+        so that is kept resolved: a cutover may turn all traffic to a tunnel that carried none before.
+        """
+        for port in ports:
+            actions = [_msg.OFPActionOutput(port, 0)]
+            self._post(
+                _msg.OFPPacketOut(_protocol, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, actions, _EMPTY_FRAME)
+            )
 
     def flows(self, timeout: float) -> frozenset[Flow]:
         """Read our flows from the switch. Raises ControlError."""

@@ -139,6 +139,7 @@ class SiteLoop:
             return self.outcome
         database.apply(site.bridge, [change for change in changes if isinstance(change, RemovePort)])
         missing = _missing(want, database.read(site.bridge), ports)
+        switch.warm(ports[name] for name, port in want.ports.items() if port.type)
         return Outcome(version, None, missing, time.time(), count)
 
     def _connect(self, site: Site) -> Database:

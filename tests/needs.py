@@ -1,0 +1,29 @@
+"""What a test needs that not every machine has. A skip says the reason; where INTERCLOUD_NO_SKIP=1 it is a failure."""
+
+import os
+import shutil
+import unittest
+from collections.abc import Callable
+from typing import TypeVar
+
+_T = TypeVar("_T", bound=Callable[..., object] | type[unittest.TestCase])
+
+
+def _missing(programs: tuple[str, ...]) -> str:
+    if os.geteuid() != 0:
+        return "needs root"
+    absent = [name for name in programs if shutil.which(name) is None]
+    return f"needs {', '.join(absent)}" if absent else ""
+
+
+def _unless(reason: str) -> Callable[[_T], _T]:
+    if os.environ.get("INTERCLOUD_NO_SKIP") == "1":
+        reason = ""
+    return unittest.skipIf(bool(reason), reason)
+
+
+switches = _unless(_missing(("ip", "ethtool", "ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "ovs-ofctl", "ovs-vsctl")))
+"""Root and Open vSwitch: switches in network namespaces."""
+
+lab = _unless(_missing(("ip", "ovsdb-server", "ovs-vswitchd", "qemu-system-x86_64", "qemu-img")))
+"""Everything that the lab runs on."""
