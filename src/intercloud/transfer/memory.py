@@ -4,19 +4,18 @@ QEMU finishes by itself as soon as nothing is left to send, so holding means low
 bandwidth change for up to 100 ms (its accounting window), so letting go happens while the guest still runs.
 """
 
+import time
 from dataclasses import dataclass
 from typing import cast
 
 from intercloud.errors import TransferError
 from intercloud.transfer.qmp import Event, Json, Qmp
-from intercloud.units import MIB, Bytes, Seconds
+from intercloud.units import Bytes, Seconds
 
 UNLIMITED = 2**40
 """Bytes a second: more than any link. QEMU reads 0 as 'no limit' in some releases only."""
 HOLD = 64 * 1024
 """Bytes a second at the brink. With it the smallest expected remainder outlasts any wait for the gang."""
-BRINK = Bytes(8 * MIB)
-"""Remainder under which a server is held."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,11 @@ class Memory:
     def __init__(self, source: Qmp, target: Qmp) -> None:
         self.source, self.target = source, target
 
-    def start(self, listen_uri: str, connect_uri: str, *, throttle: bool, postcopy: bool) -> None:
-        """Begin to copy while the guest runs. throttle: let QEMU slow the guest down; postcopy: make it possible.
+    def start(self, uri: str, *, throttle: bool, postcopy: bool) -> None:
+        """Begin to copy while the guest runs. uri: the target, as both sides know it.
 
-        Both sides' capabilities must agree, so they are set here, together.
+        throttle: let QEMU slow the guest down; postcopy: make it possible. Both sides' capabilities must agree, so
+        they are set here, together.
         """
         for monitor, more in ((self.target, {}), (self.source, {"auto-converge": throttle})):
             wanted = {"events": True, "postcopy-ram": postcopy, "pause-before-switchover": True, **more}
@@ -76,8 +76,8 @@ class Memory:
         # 1 ms: QEMU goes round after round and does not stop the guest by itself; we do. (With 0 it would never look
         # again at what the guest has dirtied, and find all of that only after the stop.)
         self.source.execute("migrate-set-parameters", max_bandwidth=UNLIMITED, downtime_limit=1)
-        self.target.execute("migrate-incoming", uri=listen_uri)
-        self.source.execute("migrate", uri=connect_uri)
+        self.target.execute("migrate-incoming", uri=uri)
+        self.source.execute("migrate", uri=uri)
 
     def sample(self) -> MemorySample:
         """Ask how far it is. Raises TransferError when QEMU gave up."""
@@ -85,6 +85,14 @@ class Memory:
         if sample.failed:
             raise TransferError(f"{self.source.name}: memory transfer {sample.status}: {sample.error or 'no reason'}")
         return sample
+
+    def wait_round(self, number: int, timeout: Seconds) -> None:
+        """Wait until a round has begun (the first is 1), or for timeout seconds."""
+
+        def begun(event: Event) -> bool:
+            return event.name == "MIGRATION_PASS" and cast("int", event.data["pass"]) >= number
+
+        self.source.wait_quietly(begun, timeout)
 
     def hold(self) -> None:
         """Keep the server at the brink: it runs on, and next to nothing is sent."""
@@ -115,6 +123,17 @@ class Memory:
     def cancel(self) -> None:
         """Give up; the source keeps its memory. Safe to repeat, and when nothing was under way."""
         self.source.execute("migrate_cancel")
+
+    def wait_ended(self, timeout: Seconds) -> str:
+        """Wait until the transfer has ended in whatever way; returns how. 'completed': the target has everything."""
+        deadline = time.monotonic() + timeout
+        while True:
+            status = read_sample(self.source.execute("query-migrate")).status
+            if status in ("none", "cancelled", "failed", "completed"):
+                return status
+            if time.monotonic() > deadline:
+                raise TransferError(f"{self.source.name}: memory transfer stays '{status}' after {timeout:.0f} s")
+            time.sleep(0.01)
 
     def _wait(self, monitor: Qmp, states: tuple[str, ...], timeout: Seconds, since: int) -> Event:
         def settled(event: Event) -> bool:

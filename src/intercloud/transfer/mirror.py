@@ -48,8 +48,8 @@ class Mirror:
     def __init__(self, source: Qmp, target: Qmp, disks: Sequence[Disk]) -> None:
         self.source, self.target, self.disks = source, target, tuple(disks)
 
-    def start(self, nodes: dict[str, str], landing: Landing, host: str) -> None:
-        """Export the target's disks and let the source write into them. host: the target, as the source reaches it."""
+    def start(self, nodes: dict[str, str], landing: Landing) -> None:
+        """Export the target's disks and let the source write into them."""
         address = {"type": "inet", "data": {"host": landing.nbd_host, "port": str(landing.nbd_port)}}
         self.target.execute("nbd-server-start", addr=address)
         for disk in self.disks:
@@ -65,7 +65,7 @@ class Mirror:
                 "blockdev-add",
                 driver="nbd",
                 node_name=_job(disk),
-                server={"type": "inet", "host": host, "port": str(landing.nbd_port)},
+                server={"type": "inet", "host": landing.nbd_host, "port": str(landing.nbd_port)},
                 export=disk.name,
             )
             self.source.execute(

@@ -107,6 +107,15 @@ class Qmp:
         """Run one command and return its answer."""
         return self.finish(command, self.start(command, **arguments))
 
+    def facts(self) -> dict[str, str]:
+        """Tell which accelerator runs the guest, and QEMU's version."""
+        version = cast("dict[str, int]", self.execute("query-version")["qemu"])
+        enabled = self.execute("query-kvm")["enabled"]
+        return {
+            "accelerator": "KVM" if enabled else "TCG",
+            "qemu": f"{version['major']}.{version['minor']}.{version['micro']}",
+        }
+
     def mark(self) -> int:
         """Return a place in the stream of events, to wait for what comes after it."""
         with self._news:
@@ -119,6 +128,13 @@ class Qmp:
 
     def wait(self, wanted: Callable[[Event], bool], timeout: float, since: int = 0) -> Event:
         """Wait for the first event after a mark that is wanted. Raises MonitorError after timeout seconds."""
+        event = self.wait_quietly(wanted, timeout, since)
+        if event is None:
+            raise MonitorError(f"{self.name}: nothing came from the hypervisor within {timeout:.1f} s")
+        return event
+
+    def wait_quietly(self, wanted: Callable[[Event], bool], timeout: float, since: int = 0) -> Event | None:
+        """Wait like wait, but return None after timeout seconds."""
         deadline = time.monotonic() + timeout
         with self._news:
             while True:
@@ -126,11 +142,11 @@ class Qmp:
                     if wanted(event):
                         return event
                 since = max(since, len(self._events))
-                left = deadline - time.monotonic()
                 if not self._open:
                     raise MonitorError(f"{self.name}: the hypervisor closed its monitor")
+                left = deadline - time.monotonic()
                 if left <= 0:
-                    raise MonitorError(f"{self.name}: nothing came from the hypervisor within {timeout:.1f} s")
+                    return None
                 self._news.wait(left)
 
     def close(self) -> None:

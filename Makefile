@@ -1,0 +1,36 @@
+# Intercloud. `make` alone lists what there is. Everything installs what it needs; root or sudo is presupposed.
+SHELL := /bin/bash
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PYTHON ?= python3
+RUN := $(SUDO) .venv/bin/intercloud
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: install ## bring up two clouds on this computer and move a running cluster between them
+	@bash scripts/demo.sh $(RUN)
+
+test: install ## run every test; those of the lab need root
+	$(SUDO) env INTERCLOUD_NO_SKIP=$(INTERCLOUD_NO_SKIP) .venv/bin/python -m unittest discover -s tests
+
+check: install ## formatting, lint, types, directions of imports, budgets
+	.venv/bin/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ."; exit 1; }
+	.venv/bin/ruff check --quiet .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/python -m unittest -q tests.unit.test_house
+
+lab-up: install ## bring the lab up, with its demo cluster
+	$(RUN) lab up
+
+lab-down: install ## take the lab down to the last process
+	$(RUN) lab down
+
+install: .venv/installed ## Debian packages and the Python environment in .venv
+
+.venv/installed: packages.txt requirements.txt requirements-dev.txt pyproject.toml scripts/install.sh
+	@bash scripts/install.sh "$(SUDO)" "$(PYTHON)"
+	@touch $@
+
+.PHONY: help demo test check lab-up lab-down install

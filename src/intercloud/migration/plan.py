@@ -1,0 +1,55 @@
+"""What a migration is to do, decided before its first change and recorded with the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from pydantic import TypeAdapter
+
+from intercloud.model.server import Cluster
+from intercloud.model.site import Tunnel, WanPath
+from intercloud.planning.strategy import Choice, Strategy
+from intercloud.units import Seconds
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the user accepts. max_blackout: seconds; a guest that needs more is slowed down or post-copied."""
+
+    max_blackout: Seconds
+    allow_postcopy: bool
+    verify_digests: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One migration of a cluster (or of some of its servers).
+
+    started: time.monotonic() of the request. findings: reasons why it cannot be done; a plan with any is refused.
+    """
+
+    run: str
+    source: str
+    target: str
+    cluster: Cluster
+    strategy: Strategy
+    choices: Mapping[str, Choice]
+    path: WanPath
+    tunnel: Tunnel
+    limits: Limits
+    started: float
+    findings: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> str:
+        """Write it for the record of the run."""
+        return _adapter().dump_json(self).decode()
+
+    @staticmethod
+    def from_json(text: str) -> "Plan":
+        """Read what to_json wrote."""
+        return _adapter().validate_json(text)
+
+
+@cache
+def _adapter() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)

@@ -1,0 +1,80 @@
+"""What the user asks for, and the plan that comes of it."""
+
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from intercloud.clouds.port import Cloud
+from intercloud.errors import Refused
+from intercloud.mediation.findings import blocking
+from intercloud.mediation.survey import survey
+from intercloud.migration.plan import Limits, Plan
+from intercloud.model.site import Tunnel
+from intercloud.planning.strategy import Strategy, choose
+
+
+@dataclass(frozen=True)
+class Request:
+    """Move a cluster. servers: only these of it (empty: all); strategy: 'auto', 'live' or 'cold'.
+
+    started: time.monotonic(), since() its wall-clock time: migration time counts from the request.
+    """
+
+    source: str
+    target: str
+    cluster: str
+    strategy: str = "auto"
+    servers: frozenset[str] = frozenset()
+    started: float = field(default_factory=time.monotonic)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        if self.source == self.target:
+            raise Refused([f"source and target are both {self.source}; name two different clouds"])
+
+
+def make_plan(request: Request, source: Cloud, target: Cloud, tunnel: Tunnel, limits: Limits) -> Plan:
+    """Look at both clouds and decide. Reads only; what speaks against it is in the plan's findings."""
+    seen = survey(source, target, request.cluster, request.servers)
+    choice = choose(request.strategy, seen.source_abilities, seen.target_abilities)
+    return Plan(
+        run=f"{request.cluster}-{request.started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        source=request.source,
+        target=request.target,
+        cluster=seen.cluster,
+        strategy=Strategy(choice.strategy),
+        choices={server.name: choice for server in seen.cluster.servers},
+        path=seen.path,
+        tunnel=tunnel,
+        limits=limits,
+        started=request.started,
+        findings=blocking(seen, choice.strategy, tunnel),
+    )
+
+
+@contextmanager
+def only_one(cluster: str, folder: Path) -> Iterator[None]:
+    """Hold a cluster for one migration at a time, on this machine. Raises Refused, saying who holds it.
+
+    A lock of the kernel's: it ends with its process, however that ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{cluster}.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Refused(
+                [f"another migration of cluster {cluster} is under way ({file.read().strip()}); wait for its end"]
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC")
+        file.flush()
+        yield
+        file.truncate(0)

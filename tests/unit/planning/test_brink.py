@@ -1,0 +1,37 @@
+import unittest
+
+from intercloud.planning.brink import BRINK, MOST_ROUNDS, Allowed, Next, next_move
+from intercloud.planning.strategy import Catchup
+from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
+
+SHARE = BitsPerSecond(100e6)
+
+
+def move(*mib: float, postcopy: bool = True, catchup: Catchup = Catchup.AUTO_CONVERGE) -> Next:
+    return next_move([Bytes(int(each * MIB)) for each in mib], Allowed(SHARE, Seconds(1.0), postcopy), catchup)
+
+
+class NextMove(unittest.TestCase):
+    def test_a_small_round_is_the_brink(self) -> None:
+        self.assertIs(move(BRINK / MIB), Next.HOLD)
+
+    def test_a_shrinking_round_deserves_another(self) -> None:
+        self.assertIs(move(40, 20), Next.GO_ON)
+
+    def test_a_hot_set_that_the_blackout_can_carry_is_held(self) -> None:
+        self.assertIs(move(11, 10.5), Next.HOLD)
+
+    def test_a_hot_set_that_it_cannot_carry_is_slowed_down_further(self) -> None:
+        self.assertIs(move(40, 39), Next.GO_ON)
+
+    def test_never_endless(self) -> None:
+        rounds = [64.0] * MOST_ROUNDS
+        self.assertIs(move(*rounds), Next.POSTCOPY)
+        self.assertIs(move(*rounds, postcopy=False), Next.GIVE_UP)
+
+    def test_post_copy_that_was_decided_before_needs_one_round_only(self) -> None:
+        self.assertIs(move(64, catchup=Catchup.POSTCOPY), Next.POSTCOPY)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,58 @@
+import unittest
+
+from intercloud.planning.switchover import PATIENCE, SMALL, Standing, blackout, freeze_now
+from intercloud.units import BitsPerSecond, Bytes, Seconds
+
+LINK = BitsPerSecond(400e6)
+
+
+def standing(remaining: int, size: int, age: float = 0.0, *, rounds: int = 1, stopped: bool = False) -> Standing:
+    return Standing(Bytes(remaining), Bytes(size), Seconds(age), Seconds(size * 8 / LINK), rounds, stopped)
+
+
+class Unsent(unittest.TestCase):
+    def test_just_after_a_look_only_what_was_found_is_left(self) -> None:
+        self.assertEqual(standing(2_000_000, 2_000_000).unsent, 2_000_000)
+
+    def test_a_hot_set_is_dirty_again_when_its_round_has_been_sent(self) -> None:
+        self.assertEqual(standing(0, 2_000_000, age=1.0).unsent, 2_000_000)
+
+    def test_in_the_middle_of_a_round_half_is_left_and_half_is_dirty_again(self) -> None:
+        self.assertAlmostEqual(standing(1_000_000, 2_000_000, age=0.02).unsent, 2_000_000)
+
+    def test_a_server_with_nothing_left_has_nothing_left(self) -> None:
+        self.assertEqual(standing(0, 0).unsent, 0)
+
+
+class Freeze(unittest.TestCase):
+    def test_idle_servers_are_frozen_when_each_has_begun_a_round(self) -> None:
+        ready, not_yet = standing(200_000, 200_000), standing(3_000_000, 3_000_000, rounds=0)
+        self.assertTrue(freeze_now([ready, ready], Seconds(0)))
+        self.assertFalse(freeze_now([ready, not_yet], Seconds(0)))
+
+    def test_a_server_that_stopped_by_itself_decides_for_all(self) -> None:
+        late = standing(3_000_000, 3_000_000, rounds=0)
+        self.assertTrue(freeze_now([late, standing(0, 0, stopped=True)], Seconds(0)))
+
+    def test_a_hot_set_is_accepted_at_what_it_costs_at_best(self) -> None:
+        hot = standing(2_000_000, 2_000_000)
+        self.assertTrue(freeze_now([hot, hot, hot], Seconds(0)))
+
+    def test_a_moment_in_which_more_is_left_than_that_is_not_taken(self) -> None:
+        worse = standing(1_900_000, 2_000_000, age=0.03)
+        self.assertGreater(worse.unsent, 1.1 * 2_000_000)
+        self.assertFalse(freeze_now([worse], Seconds(0)))
+
+    def test_waiting_makes_it_less_choosy_so_that_it_ends(self) -> None:
+        worse = standing(1_900_000, 2_000_000, age=0.03)
+        self.assertTrue(freeze_now([worse], Seconds(2 * PATIENCE)))
+
+
+class Blackout(unittest.TestCase):
+    def test_all_that_is_unsent_crosses_one_link(self) -> None:
+        gang = [standing(SMALL, SMALL)] * 3
+        self.assertAlmostEqual(blackout(gang, LINK, Seconds(0.03)), 3 * SMALL * 8 / LINK + 0.03)
+
+
+if __name__ == "__main__":
+    unittest.main()
