@@ -22,7 +22,7 @@ class HttpProber:
     def __init__(self, config: ProbeConfig, web: str) -> None:
         self._config = config
         self._web = web
-        self._connection = HTTPConnection(web, config.http_port, timeout=config.http_timeout)
+        self._connection = HTTPConnection(web, timeout=config.http_timeout)
         self._sent, self._arrived, self._numbers = array("d"), array("d"), array("Q")
         self.pace = Pace(config.http_interval)
 
@@ -58,7 +58,7 @@ class HttpProber:
         """Read all records back and count the acknowledged ones that are not there; None when none can be read."""
         for _ in range(READ_BACK_TRIES):
             try:
-                connection = HTTPConnection(self._web, self._config.http_port, timeout=READ_BACK_WITHIN)
+                connection = HTTPConnection(self._web, timeout=READ_BACK_WITHIN)
                 connection.request("GET", "/records")
                 response = connection.getresponse()
                 text = response.read().decode(errors="replace")

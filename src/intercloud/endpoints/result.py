@@ -17,7 +17,8 @@ class ProbeConfig:
     run: short text, unique for this probe, that marks its packets and its records.
     targets: name → IP address of every server, each probed by UDP echo, in turn, udp_rate probes a second in all;
     so each server's blackout is seen to within len(targets) / udp_rate.
-    stream: name of the target that the TCP stream goes to; web: IP address of the HTTP server. None: not probed.
+    stream: name of the target that the TCP stream goes to; web: 'address' or 'address:port' of the HTTP
+    server. None: not probed.
     ready_within: how long the first answers of all may take. samples: file for every single sample, or None.
     """
 
@@ -31,7 +32,6 @@ class ProbeConfig:
     http_timeout: float = 5.0
     ready_within: float = 10.0
     echo_port: int = 7
-    http_port: int = 80
     samples: str | None = None
 
 

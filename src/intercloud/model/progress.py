@@ -52,7 +52,7 @@ class ProgressSink(Protocol):
         """Take one event."""
 
 
-def quiet(_: Event) -> None:
+def show_nothing(_: Event) -> None:
     """Show nothing."""
 
 

@@ -21,10 +21,9 @@ def config(application: Application, samples: str | None = None, ready_within: f
         run="t1",
         targets=application.targets,
         stream="web",
-        web="127.0.0.1",
+        web=f"127.0.0.1:{application.http_port}",
         ready_within=ready_within,
         echo_port=application.echo_port,
-        http_port=application.http_port,
         samples=samples,
     )
 
