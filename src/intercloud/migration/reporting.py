@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import intercloud
@@ -48,13 +49,17 @@ def make_report(
         environment=_environment(world),
         servers=tuple(_server(world, moving, probe) for moving in world.moving.values()),
         split_window_s=_split_window(world),
-        reconfiguration_s=cutover.reconfiguration_s if cutover else None,
-        reconfiguration_per_switch_s=cutover.per_switch_s if cutover else {},
-        barrier_rtt_s=cutover.barrier_rtt_s if cutover else {},
+        reconfiguration_s=Seconds(cutover.reconfiguration_s) if cutover else None,
+        reconfiguration_per_switch_s=_seconds(cutover.per_switch_s) if cutover else {},
+        barrier_rtt_s=_seconds(cutover.barrier_rtt_s) if cutover else {},
         probe=probe.report(Seconds(request.started)) if probe else None,
         timeline=tuple(_timeline(world, name, request.started) for name in world.moving),
         findings=tuple(getattr(error, "__notes__", ())),
     )
+
+
+def _seconds(figures: Mapping[str, float]) -> dict[str, Seconds]:
+    return {name: Seconds(figure) for name, figure in figures.items()}
 
 
 def _split_window(world: World) -> Seconds | None:
