@@ -22,9 +22,11 @@ _SOURCES = Path(__file__).parent
 _BUSYBOX = Path("/bin/busybox")
 _MBR = Path("/usr/lib/syslinux/mbr/mbr.bin")
 _KERNEL = "linux-image-cloud-amd64"
-_MODULES = ("virtio_pci", "virtio-rng", "virtio_net", "virtio_blk", "isofs", "button", "evdev", "ata_piix", "sr_mod")
-_FOLDERS = ("bin", "config", "data", "dev", "etc/acpi", "modules", "proc", "root", "run", "sys")
-_POWER_OFF = b"#!/bin/sh\nsync; umount /data; mount -o remount,ro /data 2>/dev/null; poweroff -f\n"
+_MODULES = ("virtio_pci", "virtio-rng", "virtio_net", "virtio_blk", "isofs", "button", "evdev")
+_CDROM = ("ata_piix", "sr_mod")
+"""Loaded only when no virtio disk is the config drive."""
+_FOLDERS = ("bin", "config", "data", "dev", "etc/acpi/PWRF", "modules", "proc", "root", "run", "sys")
+_POWER_OFF = b"#!/bin/sh\nsync\npoweroff -f\n"
 _RESOLV = b"options timeout:1 attempts:1\n"
 _SYSLINUX = """DEFAULT guest
 PROMPT 0
@@ -33,6 +35,11 @@ LABEL guest
   INITRD initrd.gz
   APPEND console=ttyS0,115200 quiet panic=5 ipv6.disable=1 mitigations=off tsc=unstable random.trust_cpu=on
 """
+_MKE2FS = (
+    *("-q", "-F", "-t", "ext4", "-m", "0", "-J", "size=4", "-U", "6b1f6f1e-0000-4000-8000-000000000001", "-E"),
+    "hash_seed=6b1f6f1e-0000-4000-8000-000000000002,root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0",
+)
+"""Identities are fixed so that equal inputs give equal bytes; nothing is left for the guest to initialise later."""
 _SECTOR = 512
 _BOOT = (1 * MIB, 24 * MIB)
 _DATA = (25 * MIB, 39 * MIB)
@@ -46,6 +53,7 @@ def build_image(cache: Path) -> Path:
     The kernel package is kept in the cache too; remove it to build with a newer one.
     Raises CloudError when a tool is missing or fails.
     """
+    cache = cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "guest.lock"):
         kernel = _kernel_package(cache)
@@ -140,24 +148,7 @@ def _build(kernel: Path, work: Path) -> Path:
     for name in ("vmlinuz", "initrd.gz", "syslinux.cfg"):
         os.utime(work / name, (0, 0))
         _run("mcopy", "-m", "-i", "boot.img", name, "::", folder=work)
-    fixed = ("-U", "6b1f6f1e-0000-4000-8000-000000000001", "-E", "hash_seed=6b1f6f1e-0000-4000-8000-000000000002,")
-    lazy = "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0"
-    _run(
-        "mke2fs",
-        "-q",
-        "-F",
-        "-t",
-        "ext4",
-        "-m",
-        "0",
-        "-J",
-        "size=4",
-        *fixed[:3],
-        fixed[3] + lazy,
-        "data.img",
-        f"{_DATA[1] // MIB}M",
-        folder=work,
-    )
+    _run("mke2fs", *_MKE2FS, "data.img", f"{_DATA[1] // MIB}M", folder=work)
     _write_disk(work)
     _run("syslinux", "--install", "--offset", str(_BOOT[0]), "disk.raw", folder=work)
     _run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "disk.raw", "guest.qcow2", folder=work)
@@ -168,20 +159,26 @@ def _initramfs(work: Path) -> dict[str, tuple[int, bytes]]:
     """Path → (mode, content) of everything in the initial file system."""
     (modules,) = (work / "kernel/lib/modules").iterdir()
     _run("depmod", "-b", work / "kernel", modules.name, folder=work)
-    order = load_order((modules / "modules.dep").read_text(), _MODULES)
+    order = load_order((modules / "modules.dep").read_text(), (*_MODULES, *_CDROM))
+    first = len(load_order((modules / "modules.dep").read_text(), _MODULES))
     files = {folder: (0o40755, b"") for path in _FOLDERS for folder in (*map(str, reversed(Path(path).parents)), path)}
     del files["."]
     files |= {f"modules/{Path(path).name}": (0o100644, (modules / path).read_bytes()) for path in order}
     return files | {
-        "modules/order": (0o100644, "".join(f"{Path(path).name}\n" for path in order).encode()),
+        "modules/modules": (0o100644, _names(order[:first])),
+        "modules/cdrom": (0o100644, _names(order[first:])),
         "bin/busybox": (0o100755, _BUSYBOX.read_bytes()),
         "bin/sh": (0o120777, b"busybox"),
         "bin/tiers": (0o100755, (work / "tiers").read_bytes()),
-        "etc/acpi/PWRF": (0o100755, _POWER_OFF),
+        "etc/acpi/PWRF/00000080": (0o100755, _POWER_OFF),
         "etc/dhcp.sh": (0o100755, (_SOURCES / "dhcp.sh").read_bytes()),
         "etc/resolv.conf": (0o100644, _RESOLV),
         "init": (0o100755, (_SOURCES / "init.sh").read_bytes()),
     }
+
+
+def _names(order: Sequence[str]) -> bytes:
+    return "".join(f"{Path(path).name}\n" for path in order).encode()
 
 
 def _archive(files: Mapping[str, tuple[int, bytes]]) -> bytes:

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
-#include "every.h"
-#include "net.h"
+#include "guest.h"
 #include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -116,11 +114,11 @@ static bool free_for(size_t mib)
     return mib <= 1 << 20 && sysinfo(&info) == 0 && (mib + KEEP_FREE_MIB) * MIB <= info.freeram * info.mem_unit + hot.mib * MIB;
 }
 
-static bool set_hot(const struct reader *to, const struct request *request)
+static bool set_hot(int fd, const struct request *request)
 {
-    char mib[16] = "", rate[16] = "0", answer[64];
+    char mib[16], rate[16] = "0", answer[64];
     if (!query(request->path, "mib", mib, sizeof mib))
-        return respond(to, request, 400, "text/plain", "/hot?mib=N&rate=R\n");
+        return respond(fd, request, 400, "/hot?mib=N&rate=R\n");
     query(request->path, "rate", rate, sizeof rate);
     pthread_mutex_lock(&hot.lock);
     bool fits = free_for(strtoul(mib, NULL, 10));
@@ -131,11 +129,10 @@ static bool set_hot(const struct reader *to, const struct request *request)
     }
     snprintf(answer, sizeof answer, "{\"hot_mib\": %zu, \"rate\": %g}\n", hot.mib, hot.rate);
     pthread_mutex_unlock(&hot.lock);
-    return fits ? respond(to, request, 200, "application/json", answer)
-                : respond(to, request, 507, "text/plain", "not enough free memory\n");
+    return respond(fd, request, fits ? 200 : 507, fits ? answer : "not enough free memory\n");
 }
 
-static bool show_state(const struct reader *to, const struct request *request)
+static bool show_state(int fd, const struct request *request)
 {
     char text[512];
     struct timespec up;
@@ -145,76 +142,61 @@ static bool show_state(const struct reader *to, const struct request *request)
              "\"hot_mib\": %zu}\n",
              getenv("NAME"), getenv("BOOT_ID"), (double)up.tv_sec + (double)up.tv_nsec / 1e9, atomic_load(&counter),
              getenv("BOOTS"), hot.mib);
-    return respond(to, request, 200, "application/json", text);
+    return respond(fd, request, 200, text);
 }
 
-/* Starts a connection to the echo port of every name in HOSTS ("name=ip,name=ip"); returns how many names. */
-static nfds_t start_connects(char *hosts, char *names[PEERS], struct pollfd sockets[PEERS])
+struct peer {
+    pthread_t id;
+    const char *name;
+    bool tried, up;
+};
+
+static void *try_peer(void *argument)
 {
-    nfds_t n = 0;
-    char *rest;
-    for (char *entry = strtok_r(hosts, ",", &rest); entry && n < PEERS; entry = strtok_r(NULL, ",", &rest)) {
-        entry[strcspn(entry, "=")] = '\0';
-        names[n] = entry;
-        sockets[n++] = (struct pollfd){.fd = start_connect(entry, ECHO_PORT), .events = POLLOUT};
-    }
-    return n;
+    struct peer *peer = argument;
+    int fd = dial(peer->name, ECHO_PORT, PEER_MS);
+    peer->up = fd >= 0;
+    if (fd >= 0)
+        close(fd);
+    return NULL;
 }
 
-static long left_ms(const struct timespec *start, long limit_ms)
+/* Tries every name in HOSTS ("name=ip,name=ip"), all at the same time. */
+static bool show_peers(int fd, const struct request *request)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    long left = limit_ms - (now.tv_sec - start->tv_sec) * 1000 - (now.tv_nsec - start->tv_nsec) / 1000000;
-    return left > 0 ? left : 0;
-}
-
-static bool show_peers(const struct reader *to, const struct request *request)
-{
-    char hosts[2048], text[3072] = "{", *names[PEERS];
-    struct pollfd sockets[PEERS], waiting[PEERS];
-    struct timespec start;
+    char hosts[2048], text[3072] = "{", *rest, *name;
+    struct peer peers[PEERS];
+    size_t n = 0, size = 1;
     snprintf(hosts, sizeof hosts, "%s", getenv("HOSTS"));
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    nfds_t n = start_connects(hosts, names, sockets);
-    memcpy(waiting, sockets, sizeof waiting);
-    for (int ready = 1; ready > 0;) {
-        ready = poll(waiting, n, (int)left_ms(&start, PEER_MS));
-        for (nfds_t i = 0; i < n; i++)
-            if (waiting[i].fd >= 0 && waiting[i].revents) {
-                sockets[i].revents = 1;
-                waiting[i].fd = -1; /* poll passes over it from now on */
-            }
+    for (name = strtok_r(hosts, ",", &rest); name && n < PEERS; name = strtok_r(NULL, ",", &rest), n++) {
+        name[strcspn(name, "=")] = '\0';
+        peers[n] = (struct peer){.name = name};
+        peers[n].tried = pthread_create(&peers[n].id, NULL, try_peer, &peers[n]) == 0;
     }
-    for (nfds_t i = 0; i < n; i++) {
-        bool up = sockets[i].fd >= 0 && sockets[i].revents && connected(sockets[i].fd);
-        size_t length = strlen(text);
-        snprintf(text + length, sizeof text - length, "%s\"%s\": %s", i ? ", " : "", names[i], up ? "true" : "false");
-        if (sockets[i].fd >= 0)
-            close(sockets[i].fd);
+    for (size_t i = 0; i < n; i++) {
+        if (peers[i].tried)
+            pthread_join(peers[i].id, NULL);
+        size += (size_t)snprintf(text + size, sizeof text - size, "%s\"%s\": %s", i ? ", " : "", peers[i].name,
+                                 peers[i].up ? "true" : "false");
     }
-    strcat(text, "}\n");
-    return respond(to, request, 200, "application/json", text);
+    strcpy(text + size, "}\n");
+    return respond(fd, request, 200, text);
 }
 
-static bool answer(const struct reader *to, const struct request *request)
+static bool answer_state(int fd, const struct request *request)
 {
-    bool get = strcmp(request->method, "GET") == 0;
-    if (get && strcmp(request->path, "/state") == 0)
-        return show_state(to, request);
-    if (get && strcmp(request->path, "/peers") == 0)
-        return show_peers(to, request);
-    if (!get && strncmp(request->path, "/hot?", 5) == 0)
-        return set_hot(to, request);
-    return respond(to, request, 404, "text/plain", "GET /state, GET /peers, POST /hot?mib=N&rate=R\n");
+    if (!request->post && strcmp(request->path, "/state") == 0)
+        return show_state(fd, request);
+    if (!request->post && strcmp(request->path, "/peers") == 0)
+        return show_peers(fd, request);
+    if (request->post && strncmp(request->path, "/hot?", 5) == 0)
+        return set_hot(fd, request);
+    return respond(fd, request, 404, "GET /state, GET /peers, POST /hot?mib=N&rate=R\n");
 }
 
 static void talk_state(int fd)
 {
-    struct reader from = {.fd = fd};
-    struct request request;
-    while (read_request(&from, &request) && answer(&from, &request))
-        ;
+    talk_http(fd, answer_state);
 }
 
 void serve_every_role(void)

@@ -1,16 +1,15 @@
 #!/bin/sh
 # The guest's first process: modules, the data partition, the config drive, the network, then the application.
-/bin/busybox --install -s /bin
 export PATH=/bin
-mount -t proc none /proc; mount -t sysfs none /sys; mount -t devtmpfs none /dev
-exec </dev/console >/dev/console 2>&1
-while read -r module; do
-    options=
-    # Where the host makes the tap with offloads, a userspace switch drops segments whose checksum is left to it.
-    [ "$module" = virtio_net.ko ] && options="csum=0 gso=0"
-    insmod "/modules/$module" $options
-done </modules/order
-acpid -f -c /etc/acpi -l /dev/null &
+
+load() {
+    while read -r module; do
+        options=
+        # Where the host makes the tap with offloads, a userspace switch drops segments whose checksum is left to it.
+        [ "$module" = virtio_net.ko ] && options="csum=0 gso=0"
+        insmod "/modules/$module" $options
+    done <"/modules/$1"
+}
 
 wait_for() {
     tries=50
@@ -18,14 +17,24 @@ wait_for() {
     [ -e "$1" ]
 }
 
+find_config() {
+    for device in "$@"; do
+        mount -t iso9660 -o ro "$device" /config 2>/dev/null && [ -d /config/openstack ] && return
+    done
+    false
+}
+
+/bin/busybox mount -t proc none /proc # from here on busybox finds its own commands, by /proc/self/exe
+mount -t sysfs none /sys; mount -t devtmpfs none /dev
+exec </dev/console >/dev/console 2>&1
+load modules
+acpid -f -c /etc/acpi -l /dev/null &
 wait_for /dev/vda2 && mount -t ext4 -o noatime /dev/vda2 /data || echo "GUEST-FAIL no data partition"
 BOOTS=$(($(cat /data/boots 2>/dev/null || echo 0) + 1))
 echo $BOOTS >/data/boots.new; sync; mv /data/boots.new /data/boots; sync
 BOOT_ID=$(cat /proc/sys/kernel/random/boot_id)
 
-for device in /dev/vd[b-z] /dev/sr0; do
-    [ -b "$device" ] && mount -t iso9660 -o ro "$device" /config 2>/dev/null && break
-done
+find_config /dev/vd[b-z] || { load cdrom; wait_for /dev/sr0 && find_config /dev/sr0; } || echo "no config drive"
 NAME=guest
 while IFS='=' read -r key value; do
     case $key in ROLE | NAME | ADDRESS | MTU | GATEWAY | HOSTS) export "$key=$value" ;; esac

@@ -1,20 +1,16 @@
 #define _GNU_SOURCE
-#include "net.h"
+#include "guest.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
-
-enum { CONNECT_MS = 3000, ANSWER_S = 20 };
 
 void die(const char *what)
 {
@@ -32,10 +28,9 @@ void thread(void *(*run)(void *), void *argument)
 
 static void tune(int fd)
 {
-    int on = 1, idle_s = 300;
+    int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
 }
 
 int listen_on(int type, int port)
@@ -94,47 +89,27 @@ void serve(int port, void (*talk)(int fd))
     thread(accept_all, service);
 }
 
-/* A descriptor on which a connection is being made, or -1. */
-int start_connect(const char *name, int port)
+/* A connection to a name, or -1 after limit_ms. */
+int dial(const char *name, int port, int limit_ms)
 {
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
     char service[8];
+    int error = 1;
+    socklen_t size = sizeof error;
     snprintf(service, sizeof service, "%d", port);
     if (getaddrinfo(name, service, &hints, &found) != 0)
         return -1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) < 0 && errno != EINPROGRESS) {
-        close(fd);
-        fd = -1;
-    }
+    struct pollfd made = {.fd = fd, .events = POLLOUT};
+    if (connect(fd, found->ai_addr, found->ai_addrlen) == 0 || (errno == EINPROGRESS && poll(&made, 1, limit_ms) == 1))
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
     freeaddrinfo(found);
-    return fd;
-}
-
-/* Whether a started connection that polled writable was accepted. */
-bool connected(int fd)
-{
-    int error = 0;
-    socklen_t size = sizeof error;
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
-}
-
-/* A blocking connection whose reads and writes end after ANSWER_S seconds, or -1. */
-int dial(const char *name, int port)
-{
-    struct timeval limit = {.tv_sec = ANSWER_S};
-    int fd = start_connect(name, port);
-    if (fd < 0)
-        return -1;
-    struct pollfd wait = {.fd = fd, .events = POLLOUT};
-    if (poll(&wait, 1, CONNECT_MS) != 1 || !connected(fd)) {
+    if (error) {
         close(fd);
         return -1;
     }
     fcntl(fd, F_SETFL, 0);
     tune(fd);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     return fd;
 }
 
@@ -194,75 +169,12 @@ bool read_line(struct reader *from, char line[LINE])
     return true;
 }
 
-static bool read_body(struct reader *from, char *body, size_t length)
+bool read_bytes(struct reader *from, char *bytes, size_t size)
 {
-    if (length > TEXT)
-        return false;
-    while (from->end - from->start < length)
+    while (from->end - from->start < size)
         if (!fill(from))
             return false;
-    memcpy(body, from->buffer + from->start, length);
-    from->start += length;
-    while (length > 0 && (body[length - 1] == '\n' || body[length - 1] == '\r'))
-        length--;
-    body[length] = '\0';
-    return strlen(body) == length;
-}
-
-/* False when the peer is gone or speaks something else; the connection is then of no more use. */
-bool read_request(struct reader *from, struct request *to)
-{
-    char line[LINE];
-    int minor;
-    size_t length = 0;
-    if (!read_line(from, line) || sscanf(line, "%7s %3199s HTTP/1.%d", to->method, to->path, &minor) != 3)
-        return false;
-    to->close = minor == 0;
-    while (read_line(from, line)) {
-        if (line[0] == '\0')
-            return read_body(from, to->body, length);
-        if (strncasecmp(line, "Content-Length:", 15) == 0)
-            length = strtoul(line + 15, NULL, 10);
-        else if (strncasecmp(line, "Transfer-Encoding:", 18) == 0)
-            return false;
-        else if (strncasecmp(line, "Connection:", 11) == 0 && strcasestr(line, "close"))
-            to->close = true;
-    }
-    return false;
-}
-
-/* Whether the connection goes on. */
-bool respond(const struct reader *to, const struct request *request, int status, const char *type, const char *text)
-{
-    char answer[4096];
-    int size = snprintf(answer, sizeof answer,
-                        "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: %s\r\n\r\n%s", status,
-                        status < 400 ? "OK" : "Error", type, strlen(text), request->close ? "close" : "keep-alive", text);
-    return size < (int)sizeof answer && send_all(to->fd, answer, (size_t)size) && !request->close;
-}
-
-/* The value of one key of the path's query, decoded; false when it is absent, too long or badly encoded. */
-bool query(const char *path, const char *key, char *value, size_t size)
-{
-    size_t length = strlen(key), n = 0;
-    const char *at = strchr(path, '?');
-    while (at && (strncmp(at + 1, key, length) != 0 || at[1 + length] != '='))
-        at = strchr(at + 1, '&');
-    if (!at)
-        return false;
-    for (at += length + 2; *at && *at != '&'; at++) {
-        int c = *at == '+' ? ' ' : *at;
-        if (c == '%') {
-            char pair[3] = {at[1], at[1] ? at[2] : '\0', '\0'}, *end;
-            c = (int)strtoul(pair, &end, 16);
-            if (end != pair + 2)
-                return false;
-            at += 2;
-        }
-        if (n + 1 >= size)
-            return false;
-        value[n++] = (char)c;
-    }
-    value[n] = '\0';
-    return strlen(value) == n;
+    memcpy(bytes, from->buffer + from->start, size);
+    from->start += size;
+    return true;
 }

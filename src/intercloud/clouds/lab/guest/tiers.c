@@ -3,8 +3,7 @@
    A record is acknowledged only when it is on the disk. A request in flight when a connection breaks is answered with
    an error and never retried: whoever asked cannot know whether it was done. */
 #define _GNU_SOURCE
-#include "every.h"
-#include "net.h"
+#include "guest.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-enum { DB_PORT = 5000, APP_PORT = 6000, WEB_PORT = 80, BLOCK = 16384 };
+enum { DB_PORT = 5000, APP_PORT = 6000, WEB_PORT = 80, BLOCK = 16384, CONNECT_MS = 3000, ANSWER_S = 20 };
 
 /* ---- db: the file of records ---- */
 
@@ -142,12 +141,14 @@ static struct upstream *borrow(void)
             return connection; /* nothing to read: neither closed nor out of step */
         hang_up(connection);
     }
-    int fd = dial(below.host, below.port);
-    struct upstream *connection = fd < 0 ? NULL : calloc(1, sizeof *connection);
-    if (connection)
-        connection->from.fd = fd;
-    else if (fd >= 0)
-        close(fd);
+    struct timeval limit = {.tv_sec = ANSWER_S};
+    struct upstream *connection = calloc(1, sizeof *connection);
+    if (!connection || (connection->from.fd = dial(below.host, below.port, CONNECT_MS)) < 0) {
+        free(connection);
+        return NULL;
+    }
+    setsockopt(connection->from.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(connection->from.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     return connection;
 }
 
@@ -173,42 +174,27 @@ static bool ask(const char *line, char answer[LINE])
     return good && strncmp(answer, "OK ", 3) == 0;
 }
 
-static struct upstream *start_dump(void)
+/* Passes a dump on, up to its END; `send` gets whole lines, as many as are there. */
+static bool relay_dump(int fd, bool (*send)(int fd, const void *data, size_t size))
 {
-    struct upstream *connection = borrow();
-    if (connection && !send_all(connection->from.fd, "DUMP\n", 5)) {
-        give_back(connection, false);
-        return NULL;
-    }
-    return connection;
-}
-
-/* Waits for lines of a dump and gathers what is there into one block; -1 when it broke, 0 when END was read. */
-static ssize_t next_block(struct reader *from, char block[BLOCK], bool *ended)
-{
+    char block[BLOCK], line[LINE];
     size_t size = 0;
-    char line[LINE];
-    while (!*ended && (size == 0 || (has_line(from) && size + LINE < BLOCK))) {
-        if (!read_line(from, line))
-            return -1;
-        *ended = strcmp(line, "END") == 0;
-        if (!*ended)
-            size += (size_t)sprintf(block + size, "%s\n", line);
-    }
-    return (ssize_t)size;
-}
-
-static bool pass_dump(int fd)
-{
-    char block[BLOCK];
     bool ended = false, open = true;
-    ssize_t size = 0;
-    struct upstream *connection = start_dump();
-    while (connection && open && !ended && (size = next_block(&connection->from, block, &ended)) >= 0)
-        open = send_all(fd, block, (size_t)size);
-    if (connection)
-        give_back(connection, ended);
-    return ended && open && send_all(fd, "END\n", 4);
+    struct upstream *connection = borrow();
+    if (!connection)
+        return false;
+    open = send_all(connection->from.fd, "DUMP\n", 5);
+    while (open && !ended && (open = read_line(&connection->from, line))) {
+        ended = strcmp(line, "END") == 0;
+        if (!ended)
+            size += (size_t)sprintf(block + size, "%s\n", line);
+        if (size > 0 && (ended || size + LINE >= BLOCK || !has_line(&connection->from))) {
+            open = send(fd, block, size);
+            size = 0;
+        }
+    }
+    give_back(connection, ended);
+    return open && ended;
 }
 
 static void talk_app(int fd)
@@ -217,7 +203,7 @@ static void talk_app(int fd)
     char line[LINE + 1], answer[LINE + 1];
     for (bool open = true; open && read_line(&from, line);) {
         if (strcmp(line, "DUMP") == 0) {
-            open = pass_dump(fd);
+            open = relay_dump(fd, send_all) && send_all(fd, "END\n", 4);
             continue;
         }
         strcat(line, "\n");
@@ -228,71 +214,56 @@ static void talk_app(int fd)
     }
 }
 
-static bool send_chunk(int fd, const char *data, size_t size)
+static bool send_chunk(int fd, const void *data, size_t size)
 {
     char head[16];
     int length = snprintf(head, sizeof head, "%zx\r\n", size);
     return send_all(fd, head, (size_t)length) && send_all(fd, data, size) && send_all(fd, "\r\n", 2);
 }
 
-static bool web_dump(const struct reader *to, const struct request *request)
+static const char silent[] = "app or db does not answer\n";
+
+/* The status is sent before the records: a dump that breaks later ends without the last chunk. */
+static bool web_dump(int fd, const struct request *request)
 {
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
-    char block[BLOCK];
-    bool ended = false, open = true;
-    struct upstream *connection = start_dump();
-    ssize_t size = connection ? next_block(&connection->from, block, &ended) : -1;
-    if (size < 0) {
-        if (connection)
-            give_back(connection, false);
-        return respond(to, request, 502, "text/plain", "app or db does not answer\n");
-    }
-    open = send_all(to->fd, head, sizeof head - 1);
-    while (open && size > 0) {
-        open = send_chunk(to->fd, block, (size_t)size);
-        size = open ? next_block(&connection->from, block, &ended) : 0;
-    }
-    give_back(connection, ended);
-    return open && ended && send_all(to->fd, "0\r\n\r\n", 5) && !request->close;
+    char count[LINE];
+    if (!ask("COUNT\n", count))
+        return respond(fd, request, 502, silent);
+    return send_all(fd, head, sizeof head - 1) && relay_dump(fd, send_chunk) && send_all(fd, "0\r\n\r\n", 5) &&
+           !request->close;
 }
 
-static bool web_put(const struct reader *to, const struct request *request, const char *text)
+static bool web_put(int fd, const struct request *request, const char *text)
 {
     char line[TEXT + 8], answer[LINE], json[64];
     bool plain = text[0] != '\0' && strcmp(text, "END") != 0;
     for (const char *at = text; *at; at++)
         plain = plain && (unsigned char)*at >= ' ';
     if (!plain)
-        return respond(to, request, 400, "text/plain", "a record is one line of 1 to 1000 bytes, and not END\n");
+        return respond(fd, request, 400, "a record is one line of 1 to 1000 bytes, and not END\n");
     snprintf(line, sizeof line, "PUT %s\n", text);
     if (!ask(line, answer))
-        return respond(to, request, 502, "text/plain", "app or db does not answer\n");
+        return respond(fd, request, 502, silent);
     snprintf(json, sizeof json, "{\"record\": %lu}\n", strtoul(answer + 3, NULL, 10));
-    return respond(to, request, 200, "application/json", json);
+    return respond(fd, request, 200, json);
 }
 
-static bool answer_web(const struct reader *to, const struct request *request)
+static bool answer_web(int fd, const struct request *request)
 {
     char text[TEXT + 1], count[LINE];
-    bool get = strcmp(request->method, "GET") == 0;
-    if (!get && strcmp(request->path, "/records") == 0)
-        return web_put(to, request, request->body);
-    if (get && strcmp(request->path, "/records") == 0)
-        return web_dump(to, request);
-    if (get && strncmp(request->path, "/put?", 5) == 0)
-        return web_put(to, request, query(request->path, "text", text, sizeof text) ? text : "");
-    if (get && strcmp(request->path, "/health") == 0)
-        return ask("COUNT\n", count) ? respond(to, request, 200, "text/plain", "ok\n")
-                                     : respond(to, request, 502, "text/plain", "app or db does not answer\n");
-    return respond(to, request, 404, "text/plain", "POST /records, GET /records, GET /put?text=, GET /health\n");
+    if (strcmp(request->path, "/records") == 0)
+        return request->post ? web_put(fd, request, request->body) : web_dump(fd, request);
+    if (strncmp(request->path, "/put?", 5) == 0)
+        return web_put(fd, request, query(request->path, "text", text, sizeof text) ? text : "");
+    if (strcmp(request->path, "/health") == 0)
+        return ask("COUNT\n", count) ? respond(fd, request, 200, "ok\n") : respond(fd, request, 502, silent);
+    return respond(fd, request, 404, "POST /records, GET /records, GET /put?text=, GET /health\n");
 }
 
 static void talk_web(int fd)
 {
-    struct reader from = {.fd = fd};
-    struct request request;
-    while (read_request(&from, &request) && answer_web(&from, &request))
-        ;
+    talk_http(fd, answer_web);
 }
 
 int main(void)
