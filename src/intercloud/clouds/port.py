@@ -40,12 +40,14 @@ class Offer:
     """Bytes that can be read over NBD while the offer stands. size: bytes.
 
     uri: what the peer cloud reads over the WAN; local: what a process beside this cloud reads (a digest).
+    layer: of a disk over an image, the bytes of its qcow2 overlay, for a peer that has the image: less to carry.
     format: how the peer must store what it reads: 'raw' for a disk's content and for the bytes of an image file.
     """
 
     uri: str
     local: str
     size: Bytes
+    layer: str | None = None
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,11 @@ def up(place: Place) -> None:
     start(place, "ovsdb-server", [str(database), f"--remote=punix:{place.ovs}/db.sock"])
     vsctl(place, ["--no-wait", "init"])
     start(place, "ovs-vswitchd", [f"unix:{place.ovs}/db.sock"])
-    vsctl(
-        place,
-        ["--may-exist", "add-br", BRIDGE]
-        + ["--", "set", "bridge", BRIDGE, "datapath_type=netdev", "fail_mode=standalone"]
-        + ["--", "--may-exist", "add-port", BRIDGE, "tun-o"]
-        + ["--", "set", "interface", BRIDGE, f"mtu_request={place.lab.wan.mtu}"],
-    )
+    words = ["--may-exist", "add-br", BRIDGE]
+    words += ["--", "set", "bridge", BRIDGE, "datapath_type=netdev", "fail_mode=standalone"]
+    words += ["--", "--may-exist", "add-port", BRIDGE, "tun-o"]
+    words += ["--", "set", "interface", BRIDGE, f"mtu_request={place.lab.wan.mtu}"]
+    vsctl(place, words)
     address = ("addr", "replace", f"{place.tunnel_address}/24", "dev", BRIDGE)
     batch(place.namespace, [("link", "set", BRIDGE, "up"), address])
 

@@ -3,11 +3,14 @@
 import logging
 import shutil
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 from intercloud.clouds.lab import bridge, net, wan
-from intercloud.clouds.lab.run import command_line, find_process, kill, run
-from intercloud.clouds.lab.spec import LabSpec, Place
+from intercloud.clouds.lab.run import command_line, find_process, inside, kill, run
+from intercloud.clouds.lab.spec import LabSpec, Place, short_hash
+from intercloud.model.server import Network, Nic
+from intercloud.model.site import Placement
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,39 @@ def up(spec: LabSpec) -> None:
         net.add_site(place)
         bridge.up(place)
     log.info("lab %s is up: %s", spec.name, ", ".join(site.name for site in spec.sites))
+
+
+@dataclass(frozen=True)
+class Client:
+    """A computer of a site that is no server. prefix: put before a command, it runs there."""
+
+    placement: Placement
+    namespace: str
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """Words before a command that shall run at the client."""
+        return inside(self.namespace, ())
+
+
+def client(place: Place, name: str, nic: Nic, network: Network) -> Client:
+    """Make a client: a namespace with one card, whose other end the border bridge shall take; safe to repeat."""
+    namespace = f"{place.namespace}--{name}"
+    device = f"c{short_hash(name, nic.mac)}"
+    net.add_namespace(namespace)
+    if device not in net.links(place.namespace):
+        peer = ("peer", "name", "eth0", "address", nic.mac, "netns", namespace)
+        net.batch(place.namespace, [("link", "add", device, "type", "veth", *peer)])
+    prefix = ip_network(network.cidr).prefixlen
+    mtu = str(network.mtu)
+    net.batch(place.namespace, [("link", "set", device, "mtu", mtu, "up")])
+    net.batch(
+        namespace,
+        [("link", "set", "eth0", "mtu", mtu, "up"), ("addr", "replace", f"{nic.ip}/{prefix}", "dev", "eth0")],
+    )
+    # The userspace datapath does not complete partial checksums.
+    run(inside(namespace, ["ethtool", "-K", "eth0", "tx", "off"]))
+    return Client(Placement(place.name, {nic.mac: device}), namespace)
 
 
 def down(spec: LabSpec) -> None:

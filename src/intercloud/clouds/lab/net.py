@@ -3,9 +3,9 @@
     uplink ── wan ── tun-k ═ tun-o ── br-wan (Open vSwitch)
             (bridge)    (veth pair)
 
-wan.py makes the uplink. The site's own TCP (storage, migration) leaves by `wan`, untouched by the userspace datapath, which would cost more
-CPU than all the rest of the WAN. Tunnels leave by br-wan: the datapath wants their local address on the internal port
-of the bridge that holds the uplink.
+wan.py makes the uplink. The site's own TCP (storage, migration) leaves by `wan`, untouched by the userspace datapath,
+which would cost more CPU than all the rest of the WAN. Tunnels leave by br-wan: the datapath wants their local address
+on the internal port of the bridge that holds the uplink.
 """
 
 import json
@@ -81,10 +81,8 @@ def add_site(place: Place) -> None:
     # The userspace datapath does not complete partial checksums.
     run(inside(place.namespace, ["ethtool", "-K", "tun-k", "tx", "off"]))
     rate = f"{place.lab.wan.rate:.0f}bit"
-    run(
-        ["tc", "-n", place.namespace, "qdisc", "replace", "dev", "uplink", "root", "handle", "1:"]
-        + ["tbf", "rate", rate, "burst", TBF_BURST, "latency", "50ms"]
-    )
+    tbf = ["tbf", "rate", rate, "burst", TBF_BURST, "latency", "50ms"]
+    run(["tc", "-n", place.namespace, "qdisc", "replace", "dev", "uplink", "root", "handle", "1:", *tbf])
 
 
 def add_tap(namespace: str, name: str, mtu: int) -> None:

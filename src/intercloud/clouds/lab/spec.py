@@ -19,14 +19,21 @@ SOCKET_PATH_LIMIT = 107
 """Bytes of a unix socket's path (sun_path, less its closing zero)."""
 
 
+DEFAULT_RATE = BitsPerSecond(400e6)
+DEFAULT_DELAY = Seconds(0.005)
+
+
 @dataclass(frozen=True)
 class WanSpec:
     """What the path between any two sites shall carry. delay: one way; loss: 0…1; mtu: bytes of an IP packet."""
 
-    rate: BitsPerSecond = BitsPerSecond(400e6)
-    delay: Seconds = Seconds(0.005)
+    rate: BitsPerSecond = DEFAULT_RATE
+    delay: Seconds = DEFAULT_DELAY
     loss: float = 0.0
     mtu: int = 1500
+
+
+DEFAULT_QUOTA = Quota(vcpus=8, memory=Bytes(2 * GIB), disk=Bytes(8 * GIB), image_store=Bytes(1 * GIB))
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,7 @@ class SiteSpec:
 
     name: str
     cloud: bool = True
-    quota: Quota = field(
-        default_factory=lambda: Quota(
-            vcpus=8, memory=Bytes(4 * GIB), disk=Bytes(40 * GIB), image_store=Bytes(4 * GIB)
-        )
-    )
+    quota: Quota = DEFAULT_QUOTA
 
 
 DEFAULT_SITES = (SiteSpec("lab-a"), SiteSpec("lab-b"), SiteSpec("office", cloud=False))
@@ -49,7 +52,7 @@ DEFAULT_SITES = (SiteSpec("lab-a"), SiteSpec("lab-b"), SiteSpec("office", cloud=
 class LabSpec:
     """A whole lab. root: where the state of all labs lives; cache: what is built once and shared by all labs."""
 
-    name: str = "lab"
+    name: str = "demo"
     root: Path = Path("/var/lib/intercloud/labs")
     cache: Path = Path("/var/cache/intercloud")
     sites: tuple[SiteSpec, ...] = DEFAULT_SITES

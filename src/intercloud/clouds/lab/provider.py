@@ -1,0 +1,280 @@
+"""The lab as a cloud: the port of clouds/port.py over one site."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from intercloud.clouds.ability import Ability
+from intercloud.clouds.lab import offer as nbd
+from intercloud.clouds.lab import wan
+from intercloud.clouds.lab.accel import accelerator
+from intercloud.clouds.lab.qemu import node
+from intercloud.clouds.lab.record import Record, load, save, without_servers
+from intercloud.clouds.lab.run import run
+from intercloud.clouds.lab.server import Guest, files
+from intercloud.clouds.lab.spec import Place
+from intercloud.clouds.lab.store import Store, file_digest, locked
+from intercloud.clouds.port import DiskRef, Landing, Monitor, Offer, Progress, ServerState
+from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached, TransferError
+from intercloud.model.server import Cluster, Image, Server
+from intercloud.model.site import Placement, Quota, Site, WanPath
+from intercloud.units import Bytes, show_bytes
+
+
+@dataclass(frozen=True)
+class LabCloud:
+    """One site of a lab as a cloud; the whole state is on disk, so any process may make its own."""
+
+    place: Place
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.place.name
+
+    @property
+    def store(self) -> Store:
+        """The site's images."""
+        return Store(self.place)
+
+    # Inventory
+
+    def abilities(self) -> frozenset[Ability]:
+        """Everything, except post-copy where the kernel has no userfaultfd."""
+        missing = set() if Path("/proc/sys/vm/unprivileged_userfaultfd").exists() else {Ability.POSTCOPY}
+        return frozenset(set(Ability) - missing)
+
+    def site(self) -> Site:
+        """The cloud as the control layer sees it."""
+        return self.place.site()
+
+    def records(self) -> tuple[Record, ...]:
+        """Every server that was asked for, by name."""
+        directories = sorted((self.place.path / "servers").glob("*/"))
+        return tuple(record for path in directories if (record := load(files(self.place, path.name).record)))
+
+    def clusters(self) -> tuple[str, ...]:
+        """Names of the clusters that have a server here; one that still waits for its memory does not count."""
+        return tuple(sorted({record.cluster.name for record in self.records() if not record.incoming}))
+
+    def cluster(self, name: str) -> Cluster:
+        """Read a cluster's servers that are here, by name; those that still wait for their memory are not."""
+        found = [record for record in self.records() if record.cluster.name == name and not record.incoming]
+        if not found:
+            raise NotFound(f"{self.name} has no cluster {name!r}; it has: {', '.join(self.clusters()) or 'none'}")
+        return replace(found[0].cluster, servers=tuple(record.server for record in found))
+
+    def quota(self) -> tuple[Quota, Quota]:
+        """What the site allows, and what all records and images use of it."""
+        servers = [record.server for record in self.records()]
+        return self.place.spec.quota, Quota(
+            vcpus=sum(server.vcpus for server in servers),
+            memory=Bytes(sum(server.memory for server in servers)),
+            disk=Bytes(sum(disk.size for server in servers for disk in server.disks)),
+            image_store=self.store.used(),
+        )
+
+    def conflicts(self, server: Server) -> tuple[str, ...]:
+        """One line for each of its names and addresses that is taken; its own idle copy takes nothing."""
+        lines = []
+        for record in self.records():
+            other = record.server
+            if other.name == server.name:
+                if other != server or self.server_state(other.name) in (ServerState.RUNNING, ServerState.PAUSED):
+                    lines.append(f"{self.name}: the name {server.name} is taken by a server of {record.cluster.name}")
+                continue
+            for nic in server.nics:
+                for taken in other.nics:
+                    if nic.mac == taken.mac:
+                        lines.append(f"{self.name}: the MAC address {nic.mac} is taken by {other.name}")
+                    if (nic.network, nic.ip) == (taken.network, taken.ip):
+                        lines.append(f"{self.name}: the IP address {nic.ip} in {nic.network} is taken by {other.name}")
+        return tuple(lines)
+
+    def reach(self, peer: str) -> WanPath:
+        """Measure the WAN to another site of the lab."""
+        try:
+            target = self.place.lab.place(peer)
+        except KeyError:
+            raise CloudUnreachable(f"the lab of {self.name} has no site {peer!r}") from None
+        return wan.measure(self.place, target)
+
+    # Storage
+
+    def find_image(self, digest: str) -> Image | None:
+        """Find a base image."""
+        return self.store.find(digest)
+
+    def image_add(self, path: Path, name: str) -> Image:
+        """Add an image file of this computer."""
+        return self.store.add(path, name)
+
+    def delete_image(self, digest: str) -> None:
+        """Delete a base image; nothing happens while a disk uses it."""
+        with self.lock():
+            disks = (disk for record in self.records() for disk in record.server.disks)
+            if not any(disk.image is not None and disk.image.digest == digest for disk in disks):
+                self.store.delete(digest)
+
+    @contextmanager
+    def offer(self, what: Image | DiskRef) -> Iterator[Offer]:
+        """Offer an image's bytes, or a disk's content and its top layer."""
+        if isinstance(what, Image):
+            with nbd.serve(self.place, [nbd.file_node(self.store.base(what))], {nbd.CONTENT: "file"}) as served:
+                yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.size)
+            return
+        path = self.guest(what.server).files.disk(what.disk.name)
+        exports = {nbd.CONTENT: "disk", nbd.LAYER: "file"}
+        with nbd.serve(self.place, [nbd.file_node(path), nbd.DISK_NODE], exports) as served:
+            layer = served.uri(nbd.LAYER) if what.disk.image is not None else None
+            yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.disk.size, layer)
+
+    def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
+        """Fill an image, or a stopped server's disk; of a disk over an image that is here too, only its top layer."""
+        if isinstance(what, Image):
+            return self.fetch_image(what, offer, progress)
+        guest = self.guest(what.server)
+        if guest.pid() is not None:
+            raise CloudError(f"{self.name}: {what.server} runs; its disk cannot be filled")
+        path = guest.files.disk(what.disk.name)
+        if what.disk.image is None or offer.layer is None:
+            return nbd.copy(self.place.namespace, offer.uri, path, ["-n", "-O", "qcow2"], progress)
+        base = self.store.base(what.disk.image)
+        part = path.with_suffix(".part")
+        moved = nbd.copy(self.place.namespace, offer.layer, part, ["-O", "raw"], progress)
+        run(["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", str(base), "-F", what.disk.image.format, str(part)])
+        part.replace(path)
+        return moved
+
+    def fetch_image(self, image: Image, offer: Offer, progress: Progress) -> Bytes:
+        """Fill an image; nothing is left of one whose digest is wrong."""
+        with self.store.incoming(image) as part:
+            if part is None:
+                return Bytes(0)
+            moved = nbd.copy(self.place.namespace, offer.uri, part, ["-O", "raw"], progress)
+            os.truncate(part, image.size)
+            if file_digest(part) != image.digest:
+                raise TransferError(f"{self.name}: image {image.name} arrived with another digest than {image.digest}")
+        return moved
+
+    # Compute
+
+    def create_server(self, cluster: Cluster, server: Server) -> Placement:
+        """Make a stopped server."""
+        return self.make(cluster, server, incoming=False).placement
+
+    def start_server(self, name: str) -> None:
+        """Boot a stopped server; nothing happens to one that runs."""
+        guest = self.guest(name)
+        if guest.record.incoming:
+            raise CloudError(f"{self.name}: {name} waits for its memory; it cannot be booted")
+        guest.boot(accelerator(self.place.lab.cache))
+
+    def stop_server(self, name: str) -> None:
+        """Power a server off."""
+        self.guest(name).power_off()
+
+    def delete_server(self, name: str) -> None:
+        """Remove a server."""
+        with self.lock():
+            record = load(files(self.place, name).record)
+            if record is not None:
+                Guest(self.place, record).remove()
+            shutil.rmtree(files(self.place, name).directory, ignore_errors=True)
+
+    def server_state(self, name: str) -> ServerState:
+        """Ask the process, if there is one."""
+        record = load(files(self.place, name).record)
+        return Guest(self.place, record).state() if record is not None else ServerState.ABSENT
+
+    # Hypervisor
+
+    def monitor(self, name: str) -> Monitor:
+        """Find the monitor of a server whose process lives."""
+        guest = self.guest(name)
+        if guest.pid() is None:
+            raise NotFound(f"{self.name}: server {name} has no process")
+        return self.monitor_of(guest)
+
+    def receive_server(self, cluster: Cluster, server: Server) -> Landing:
+        """Make a server that waits for its memory; the same again finds it waiting, or makes it wait again."""
+        guest = self.make(cluster, server, incoming=True)
+        guest.boot(accelerator(self.place.lab.cache))
+        return Landing(
+            monitor=self.monitor_of(guest),
+            memory_uri=f"tcp:{self.place.address}:{guest.record.memory_port}",
+            nbd_host=self.place.address,
+            nbd_port=guest.record.nbd_port,
+            placement=guest.placement,
+        )
+
+    def adopt_server(self, name: str) -> None:
+        """Record that a received server is an ordinary one."""
+        with self.lock():
+            guest = self.guest(name)
+            save(replace(guest.record, incoming=False), guest.files.record)
+
+    # Parts of the above
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold what guards the site's records and its quota."""
+        return locked(self.place.path / "lock")
+
+    def guest(self, name: str) -> Guest:
+        """Find a recorded server. Raises NotFound."""
+        record = load(files(self.place, name).record)
+        if record is None:
+            raise NotFound(f"{self.name} has no server {name!r}")
+        return Guest(self.place, record)
+
+    def monitor_of(self, guest: Guest) -> Monitor:
+        """Say where a guest's monitor is."""
+        return Monitor(str(guest.files.monitor), {disk.name: node(disk.name) for disk in guest.record.server.disks})
+
+    def make(self, cluster: Cluster, server: Server, *, incoming: bool) -> Guest:
+        """Record a server and make its files and devices; after an error nothing is left of it."""
+        with self.lock():
+            found = load(files(self.place, server.name).record)
+            if found is not None and (found.server, found.incoming) == (server, incoming):
+                guest = Guest(self.place, found)
+                guest.make(self.store)
+                return guest
+            self.admit(server, found)
+            used = {record.slot for record in self.records()}
+            slot = next(slot for slot in range(len(used) + 1) if slot not in used)
+            guest = Guest(self.place, Record(without_servers(cluster), server, slot, incoming))
+            shutil.rmtree(guest.files.directory, ignore_errors=True)
+            guest.files.directory.mkdir(parents=True)
+            save(guest.record, guest.files.record)
+            try:
+                guest.make(self.store)
+            except CloudError:
+                guest.remove()
+                raise
+        return guest
+
+    def admit(self, server: Server, found: Record | None) -> None:
+        """Raise what speaks against a new server here: an address, an image, the quota."""
+        if found is not None:
+            raise AddressTaken(f"{self.name}: there is another server {server.name}")
+        taken = self.conflicts(server)
+        if taken:
+            raise AddressTaken("; ".join(taken))
+        for disk in server.disks:
+            if disk.image is not None:
+                self.store.base(disk.image)
+        limit, used = self.quota()
+        short = [
+            f"{what} {show(have)} of {show(most)} used, {show(more)} more wanted"
+            for what, have, most, more, show in (
+                ("vCPUs", used.vcpus, limit.vcpus, server.vcpus, str),
+                ("memory", used.memory, limit.memory, server.memory, show_bytes),
+                ("disk", used.disk, limit.disk, sum(disk.size for disk in server.disks), show_bytes),
+            )
+            if have + more > most
+        ]
+        if short:
+            raise QuotaReached(f"{self.name}: {server.name} does not fit: {'; '.join(short)}")

@@ -1,0 +1,116 @@
+"""The words that QEMU is started with: pure. Source and target of a live move must be given equal machines."""
+
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from intercloud.model.server import Server
+from intercloud.units import MIB
+
+MACHINE = "pc"
+CPU = "qemu64"
+"""One that KVM and TCG both provide, on processors of every maker."""
+TCG_CACHE_MIB = 64
+"""QEMU's own choice for translated code is up to 1 GiB for each guest."""
+NAMES = uuid.UUID("5f0e2f0c-62f5-4f0e-9d1b-6a1f5b0c2a11")
+
+
+class Accelerator(StrEnum):
+    """What runs the guest's instructions."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the files of one server are."""
+
+    directory: Path
+
+    @property
+    def record(self) -> Path:
+        """What the server shall be."""
+        return self.directory / "server.json"
+
+    @property
+    def pid(self) -> Path:
+        """The process."""
+        return self.directory / "qemu.pid"
+
+    @property
+    def monitor(self) -> Path:
+        """The QMP socket for whoever moves the server."""
+        return self.directory / "qmp.sock"
+
+    @property
+    def own_monitor(self) -> Path:
+        """The QMP socket for this adapter alone: a socket serves one client at a time."""
+        return self.directory / "own.sock"
+
+    @property
+    def serial(self) -> Path:
+        """What the guest printed."""
+        return self.directory / "serial.log"
+
+    @property
+    def config(self) -> Path:
+        """The config drive."""
+        return self.directory / "config.img"
+
+    def disk(self, name: str) -> Path:
+        """A disk's top layer."""
+        return self.directory / f"disk-{name}.qcow2"
+
+
+def node(disk: str) -> str:
+    """The block node of a disk's content, under the guest's device."""
+    return f"disk-{disk}"
+
+
+def identity(server: str) -> str:
+    """Give the UUID of a server: the same at every site."""
+    return str(uuid.uuid5(NAMES, server))
+
+
+def command(
+    server: Server, files: Files, taps: tuple[str, ...], accelerator: Accelerator, *, incoming: bool
+) -> list[str]:
+    """Build the command line. taps: one for each card, in order; incoming: wait for memory and then for `cont`."""
+    memory = -(-server.memory // MIB)
+    words = ["qemu-system-x86_64", "-name", f"guest={server.name}", "-uuid", identity(server.name)]
+    words += ["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-daemonize"]
+    words += ["-machine", MACHINE, "-cpu", CPU, "-smp", str(server.vcpus), "-m", f"{memory}M"]
+    words += ["-accel", "kvm" if accelerator is Accelerator.KVM else f"tcg,thread=multi,tb-size={TCG_CACHE_MIB}"]
+    words += ["-pidfile", str(files.pid), "-serial", f"file:{files.serial}"]
+    for name, path in (("mon", files.monitor), ("own", files.own_monitor)):
+        words += ["-chardev", f"socket,id={name},path={path},server=on,wait=off"]
+        words += ["-mon", f"chardev={name},mode=control"]
+    for disk in server.disks:
+        words += drive(node(disk.name), "qcow2", files.disk(disk.name), read_only=False)
+    words += drive("config", "raw", files.config, read_only=True)
+    for number, (nic, tap) in enumerate(zip(server.nics, taps, strict=True)):
+        # The userspace datapath does not complete partial checksums: no virtio-net header, no offloads.
+        words += ["-netdev", f"tap,id=net{number},ifname={tap},script=no,downscript=no,vnet_hdr=off"]
+        words += ["-device", f"virtio-net-pci,netdev=net{number},mac={nic.mac},romfile="]
+    words += ["-device", "virtio-rng-pci"]
+    return [*words, "-incoming", "defer", "-S"] if incoming else words
+
+
+def drive(name: str, layout: str, path: Path, *, read_only: bool) -> list[str]:
+    """Build a virtio disk from a file: the node `<name>-file` under the node `<name>`."""
+    mode = "on" if read_only else "off"
+    return [
+        "-blockdev",
+        f"driver=file,node-name={name}-file,filename={escape(path)},read-only={mode}",
+        "-blockdev",
+        f"driver={layout},node-name={name},file={name}-file,read-only={mode}" + ("" if read_only else ",discard=unmap"),
+        "-device",
+        f"virtio-blk-pci,drive={name},id=dev-{name}",
+    ]
+
+
+def escape(path: Path) -> str:
+    """Write a path as the value of an option: a comma is doubled."""
+    return str(path).replace(",", ",,")

@@ -1,0 +1,120 @@
+"""One server of a lab cloud: its files, its taps, its QEMU process."""
+
+import shutil
+import time
+from dataclasses import dataclass
+
+from intercloud.clouds.lab import net, qmp
+from intercloud.clouds.lab.guest.drive import config_drive
+from intercloud.clouds.lab.qemu import Accelerator, Files, command, identity
+from intercloud.clouds.lab.record import Record
+from intercloud.clouds.lab.run import find_process, inside, kill, run
+from intercloud.clouds.lab.spec import Place, short_hash
+from intercloud.clouds.lab.store import Store
+from intercloud.clouds.port import ServerState
+from intercloud.errors import MonitorError
+from intercloud.model.server import Server
+from intercloud.model.site import Placement
+
+SYNC_TIME = 8.0
+"""Seconds that a guest gets to stop by itself after its power button was pressed."""
+
+
+def files(place: Place, name: str) -> Files:
+    """Where a server's files are."""
+    return Files(place.path / "servers" / name)
+
+
+def placement(place: Place, server: Server) -> Placement:
+    """Where a server's cards are; the devices' names follow from what they are for."""
+    return Placement(place.name, {nic.mac: f"t{short_hash(server.name, nic.mac)}" for nic in server.nics})
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A recorded server at its place."""
+
+    place: Place
+    record: Record
+
+    @property
+    def files(self) -> Files:
+        """Where its files are."""
+        return files(self.place, self.record.server.name)
+
+    @property
+    def placement(self) -> Placement:
+        """Where its cards are."""
+        return placement(self.place, self.record.server)
+
+    def pid(self) -> int | None:
+        """Its process, if it lives."""
+        return find_process(self.files.pid, str(self.files.pid))
+
+    def make(self, store: Store) -> None:
+        """Make what is missing of its disks, its config drive and its taps; safe to repeat."""
+        server = self.record.server
+        for disk in server.disks:
+            store.make_disk(self.files.disk(disk.name), disk)
+        if not self.files.config.exists():
+            meta = {"name": server.name, "hostname": server.name, "uuid": identity(server.name)}
+            config_drive(meta, server.metadata.get("user_data", ""), self.files.config)
+        self.add_taps()
+
+    def add_taps(self) -> None:
+        """Make its network devices, plugged nowhere."""
+        mtus = {network.name: network.mtu for network in self.record.cluster.networks}
+        for nic in self.record.server.nics:
+            net.add_tap(self.place.namespace, self.placement.ports[nic.mac], mtus.get(nic.network, 1500))
+
+    def boot(self, accelerator: Accelerator) -> None:
+        """Start its process unless it runs. Booting, or waiting for its memory, when this returns."""
+        if self.pid() is not None:
+            return
+        self.add_taps()
+        taps = tuple(self.placement.ports.values())
+        words = command(self.record.server, self.files, taps, accelerator, incoming=self.record.incoming)
+        run(inside(self.place.namespace, words))
+
+    def state(self) -> ServerState:
+        """Ask its process what it does."""
+        if self.pid() is None:
+            return ServerState.STOPPED
+        try:
+            status = qmp.ask(self.files.own_monitor, "query-status")["status"]
+        except MonitorError:
+            if self.pid() is None:
+                return ServerState.STOPPED
+            raise
+        match status:
+            case "running":
+                return ServerState.RUNNING
+            case "inmigrate":
+                return ServerState.INCOMING
+            case _:
+                return ServerState.PAUSED
+
+    def power_off(self) -> None:
+        """Press its power button, wait, then cut the power."""
+        if self.state() is ServerState.RUNNING:
+            qmp.ask(self.files.own_monitor, "system_powerdown")
+            end = time.monotonic() + SYNC_TIME
+            while self.pid() is not None and time.monotonic() < end:
+                time.sleep(0.05)
+        self.kill()
+
+    def kill(self) -> None:
+        """Cut the power."""
+        pid = self.pid()
+        if pid is not None:
+            kill([pid])
+
+    def remove(self) -> None:
+        """Remove all of it, the record last."""
+        self.kill()
+        for tap in self.placement.ports.values():
+            net.delete_link(self.place.namespace, tap)
+        for path in self.files.directory.iterdir():
+            if path != self.files.record:
+                path.unlink()
+        shutil.rmtree(self.files.directory)
