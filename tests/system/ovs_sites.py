@@ -64,11 +64,26 @@ class OvsSite:
         self.vsctl("--no-wait", "init")
         self.start_switch()
         uplink = f"up-{self.name}"
-        run("ip", "link", "add", uplink, "netns", self.namespace, "type", "veth", "peer", uplink, "netns", self.fabric.wan)
+        run(
+            "ip",
+            "link",
+            "add",
+            uplink,
+            "netns",
+            self.namespace,
+            "type",
+            "veth",
+            "peer",
+            uplink,
+            "netns",
+            self.fabric.wan,
+        )
         inside(self.fabric.wan, "ip", "link", "set", uplink, "master", "wan", "up")
         inside(self.namespace, "ip", "link", "set", uplink, "up")
         plain(self.namespace, uplink)
-        self.vsctl("add-br", "br-up", "--", "set", "bridge", "br-up", "datapath_type=netdev", "--", "add-port", "br-up", uplink)
+        self.vsctl(
+            "add-br", "br-up", "--", "set", "bridge", "br-up", "datapath_type=netdev", "--", "add-port", "br-up", uplink
+        )
         inside(self.namespace, "ip", "address", "add", f"{self.address}/24", "dev", "br-up")
         inside(self.namespace, "ip", "link", "set", "br-up", "up")
 

@@ -77,9 +77,16 @@ class OnSwitches:
         first_new = stream.received["b"][0][1]
         for name, cut in (("there", there), ("back", back)):
             ratios = {site: cut.per_switch_s[site] / cut.barrier_rtt_s[site] for site in cut.per_switch_s}
-            print(f"{self.tunnel} {name}: {cut.reconfiguration_s * 1e3:.2f} ms", cut.per_switch_s, cut.barrier_rtt_s, ratios)
-        print(f"call {(answered - asked) * 1e3:.2f} ms; last packet at the old port {(last_old - there.ended) * 1e3:.2f} ms, "
-              f"first at the new {(first_new - there.started) * 1e3:.2f} ms after")
+            print(
+                f"{self.tunnel} {name}: {cut.reconfiguration_s * 1e3:.2f} ms",
+                cut.per_switch_s,
+                cut.barrier_rtt_s,
+                ratios,
+            )
+        print(
+            f"call {(answered - asked) * 1e3:.2f} ms; last packet at the old port {(last_old - there.ended) * 1e3:.2f} ms, "
+            f"first at the new {(first_new - there.started) * 1e3:.2f} ms after"
+        )
 
 
 @switches

@@ -5,10 +5,11 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 from intercloud.control import cutover
 from intercloud.control.messages import Cutover, Drop, Move, Plug, Put, SwitchStatus, Unplug
-from intercloud.control.openflow_app import Batch, Server, Switch
+from intercloud.control.openflow_app import Batch, Reply, Server, Switch, rehearse
 from intercloud.control.reconcile import SiteLoop, Wanted
 from intercloud.control.registry import Registry
 from intercloud.control.store import Store
@@ -69,6 +70,7 @@ class Controller:
             lambda registry: registry.plug(change.mac, change.site, change.port), replug=(change.site, change.port)
         )
         self._confirm(version, {change.site}, {(change.site, change.port)})
+        self._rehearse(change.site)
 
     def unplug(self, change: Unplug) -> None:
         """Take a device off a site's bridge; returns when that is confirmed."""
@@ -85,7 +87,7 @@ class Controller:
             stages = cutover.stages(registry, change.moves, {name: switch.ports for name, switch in switches.items()})
             batches = [{site: switches[site].prepare(batch) for site, batch in stage.items()} for stage in stages]
             try:
-                started, ended, spent = self._send(batches, switches)
+                result = self._send(batches, switches)
             except ControlError:
                 self._wake_all()
                 raise
@@ -93,8 +95,7 @@ class Controller:
             self._wanted.version += 1
             self._store.note(self._wanted.registry)
         threading.Thread(target=self._store.settle, name="store").start()
-        plain = {site: switches[site].barrier() for site in spent}
-        return Cutover(started, ended, spent, {site: reply.wait(_BARRIER_S) for site, reply in plain.items()})
+        return result
 
     def status(self) -> Mapping[str, SwitchStatus]:
         """Tell how each site's switch is."""
@@ -122,6 +123,16 @@ class Controller:
         self._wake_all()
         return version
 
+    def _rehearse(self, site: str) -> None:
+        """Write the messages of the cutover that this plug may prepare, so that they lie ready when it comes."""
+        registry = self.registry
+        ports = {name: switch.ports for name, switch in self._connected(registry).items()}
+        plugged = {mac: e for mac, e in registry.endpoints.items() if e.ports.get(site) in ports.get(site, {})}
+        moves = {mac: site for mac, endpoint in plugged.items() if endpoint.site != site}
+        for stage in cutover.stages(registry, moves, ports):
+            for changes in stage.values():
+                rehearse(changes)
+
     def _start_loops(self) -> None:
         for name, site in self._wanted.registry.sites.items():
             if name not in self._loops or self._loops[name].ended():
@@ -132,13 +143,14 @@ class Controller:
         switches = self._server.switches
         return {n: switches[site.datapath_id] for n, site in registry.sites.items() if site.datapath_id in switches}
 
-    def _send(
-        self, stages: Sequence[Mapping[str, Batch]], switches: Mapping[str, Switch]
-    ) -> tuple[float, float, Mapping[str, float]]:
+    def _send(self, stages: Sequence[Mapping[str, Batch]], switches: Mapping[str, Switch]) -> Cutover:
+        """Send stage after stage. A switch that has nothing to do in a stage shows its plain round trip meanwhile."""
         spent: dict[str, float] = defaultdict(float)
+        plain: dict[str, Reply] = {}
         started = time.monotonic()
         for number, stage in enumerate(stages):
             replies = {site: switches[site].send(batch) for site, batch in stage.items()}
+            plain |= {site: switches[site].barrier() for site in switches if site not in plain and site not in stage}
             for site, reply in replies.items():
                 try:
                     spent[site] += reply.wait(_BARRIER_S)
@@ -147,7 +159,13 @@ class Controller:
                         raise ControlError(f"cutover at {site}: {error}; flows go back to where they were") from error
                     log.warning("cutover at %s: %s; its packets take a detour until it answers", site, error)
                     self._loops[site].wake()
-        return started, time.monotonic(), dict(spent)
+        ended = time.monotonic()
+        plain |= {site: switches[site].barrier() for site in spent if site not in plain}
+        round_trips = {}
+        for site in spent:
+            with suppress(ControlError):
+                round_trips[site] = plain[site].wait(_BARRIER_S)
+        return Cutover(started, ended, dict(spent), round_trips)
 
     def _confirm(self, version: int, must: Collection[str], ports: Collection[tuple[str, str]]) -> None:
         """Wait until the switches hold this version or a newer one, and have these (site, device) ports.

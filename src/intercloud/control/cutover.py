@@ -48,7 +48,10 @@ def _batch(
     if not now:
         return ()
     view = registry.move({mac: moves[mac] for mac, rank in ranks.items() if rank <= stage})
-    return tuple(FlowChange(Verb.ADD, flow) for flow in fabric.placement(view, now, site, ports[site]))
+    # A third site's flooding does not change: it goes to every site with a port, and the plug at the new one came first.
+    return tuple(
+        FlowChange(Verb.ADD, flow) for flow in fabric.placement(view, now, site, ports[site], flooding=stage < LAST)
+    )
 
 
 def _rank(registry: Registry, mac: str, target: str, site: str) -> int:

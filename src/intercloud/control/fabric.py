@@ -40,10 +40,12 @@ def flows(registry: Registry, site: str, ports: Ports) -> frozenset[Flow]:
     )
 
 
-def placement(registry: Registry, macs: Collection[str], site: str, ports: Ports) -> tuple[Flow, ...]:
-    """Give only the flows that depend on where these endpoints are: all that a cutover changes."""
+def placement(
+    registry: Registry, macs: Collection[str], site: str, ports: Ports, *, flooding: bool
+) -> tuple[Flow, ...]:
+    """Give only the flows that depend on where these endpoints are, with or without those for flooding."""
     endpoints = [registry.endpoint(mac) for mac in macs]
-    networks = sorted({endpoint.network for endpoint in endpoints})
+    networks = sorted({endpoint.network for endpoint in endpoints}) if flooding else ()
     return (
         *(_delivery(registry, endpoint, site, ports) for endpoint in endpoints),
         *(flow for name in networks for flow in _flood(registry, registry.networks[name], site, ports)),

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -97,7 +98,7 @@ class Switch:
         bundle = next(self._ids) & 0xFFFFFFFF
         messages = [
             _control(bundle, _of.OFPBCT_OPEN_REQUEST),
-            *(_msg.OFPBundleAddMsg(_protocol, bundle, _BUNDLE_FLAGS, _flow_mod(c), []) for c in changes),
+            *(_msg.OFPBundleAddMsg(_protocol, bundle, _BUNDLE_FLAGS, _Ready(_flow_mod(c)), []) for c in changes),
             _control(bundle, _of.OFPBCT_COMMIT_REQUEST),
         ]
         return self._batch(messages if len(messages) > 2 else [], _msg.OFPBarrierRequest(_protocol))
@@ -127,9 +128,7 @@ class Switch:
         """
         for port in ports:
             actions = [_msg.OFPActionOutput(port, 0)]
-            self._post(
-                _msg.OFPPacketOut(_protocol, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, actions, _EMPTY_FRAME)
-            )
+            self._post(_msg.OFPPacketOut(_protocol, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, actions, _EMPTY_FRAME))
 
     def flows(self, timeout: float) -> frozenset[Flow]:
         """Read our flows from the switch. Raises ControlError."""
@@ -323,9 +322,30 @@ def _control(bundle: int, kind: int) -> Message:
     return _msg.OFPBundleCtrlMsg(_protocol, bundle, kind, _BUNDLE_FLAGS, [])
 
 
-def _flow_mod(change: FlowChange) -> Message:
+def rehearse(changes: Iterable[FlowChange]) -> None:
+    """Write these changes' messages, to have them ready when they are sent."""
+    for change in changes:
+        _flow_mod(change)
+
+
+class _Ready:
+    """A message that has been written before and only gets its transaction id: writing one anew takes 0.1 ms."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buf = bytearray(data)
+        self.xid = 0
+
+    def set_xid(self, xid: int) -> None:
+        self.xid = xid
+
+    def serialize(self) -> None:
+        struct.pack_into("!I", self.buf, 4, self.xid)
+
+
+@lru_cache(maxsize=4096)
+def _flow_mod(change: FlowChange) -> bytes:
     flow = change.flow
-    return _msg.OFPFlowMod(
+    message = _msg.OFPFlowMod(
         _protocol,
         cookie=COOKIE,
         cookie_mask=0 if change.verb is Verb.ADD else _EVERYTHING,
@@ -338,6 +358,9 @@ def _flow_mod(change: FlowChange) -> Message:
         match=_msg.OFPMatch(**dict(flow.match)),
         instructions=_instructions(flow),
     )
+    message.set_xid(0)
+    message.serialize()
+    return bytes(message.buf)
 
 
 def _instructions(flow: Flow) -> list[Message]:

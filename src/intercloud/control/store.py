@@ -14,6 +14,7 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self._path = directory / "registry.json"
         self._next = directory / "registry.json.next"
+        self._draft = directory / "registry.json.draft"
         self._lock = threading.Lock()
 
     def load(self) -> Registry:
@@ -30,17 +31,22 @@ class Store:
             raise ControlError(f"{self._path} is damaged ({error}); remove it and put everything again") from error
 
     def note(self, registry: Registry) -> None:
-        """Write it beside the old one: from now on it survives the end of this process."""
+        """Write it beside the old one: from now on it survives the end of this process. Waits for no disk."""
         with self._lock:
-            self._next.write_bytes(registry.to_json())
+            self._draft.write_bytes(registry.to_json())
+            self._draft.replace(self._next)
 
     def settle(self) -> None:
         """Make what was noted last survive even a power cut. It takes as long as the disk pleases."""
+        try:
+            noted = self._next.stat()
+            _flush(self._next)
+        except FileNotFoundError:
+            return  # somebody else has just settled it
         with self._lock:
-            if self._next.exists():
-                _flush(self._next)
+            if self._next.exists() and self._next.stat().st_ino == noted.st_ino:
                 self._next.replace(self._path)
-                _flush(self._path.parent)
+        _flush(self._path.parent)
 
 
 def _flush(path: Path) -> None:
