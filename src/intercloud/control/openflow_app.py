@@ -128,7 +128,8 @@ class Switch:
         """
         for port in ports:
             actions = [_msg.OFPActionOutput(port, 0)]
-            self._post(_msg.OFPPacketOut(_protocol, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, actions, _EMPTY_FRAME))
+            with suppress(OSError):  # a lost connection is noticed where it is read, and the warming repeated
+                self._post(_msg.OFPPacketOut(_protocol, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, actions, _EMPTY_FRAME))
 
     def flows(self, timeout: float) -> frozenset[Flow]:
         """Read our flows from the switch. Raises ControlError."""
