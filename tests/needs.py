@@ -25,5 +25,10 @@ def _unless(reason: str) -> Callable[[_T], _T]:
 switches = _unless(_missing(("ip", "ethtool", "ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "ovs-ofctl", "ovs-vsctl")))
 """Root and Open vSwitch: switches in network namespaces."""
 
+guest = _unless(
+    _missing(("qemu-system-x86_64", "qemu-img", "genisoimage", "musl-gcc", "syslinux", "mcopy", "mkfs.vfat", "depmod"))
+)
+"""QEMU and what builds its guests."""
+
 lab = _unless(_missing(("ip", "ovsdb-server", "ovs-vswitchd", "qemu-system-x86_64", "qemu-img")))
 """Everything that the lab runs on."""

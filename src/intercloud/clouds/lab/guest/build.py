@@ -4,17 +4,17 @@ It holds Debian's cloud kernel, busybox and the application of `tiers.c`: an MBR
 ext4 partition for data. Nothing is installed or mounted on this computer, and equal inputs give equal bytes.
 """
 
-import fcntl
 import gzip
 import hashlib
 import os
 import shutil
 import struct
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from intercloud.clouds.lab.run import run
+from intercloud.clouds.lab.store import locked
 from intercloud.errors import CloudError
 from intercloud.units import MIB
 
@@ -35,6 +35,7 @@ LABEL guest
   INITRD initrd.gz
   APPEND console=ttyS0,115200 quiet panic=5 ipv6.disable=1 mitigations=off tsc=unstable random.trust_cpu=on
 """
+_ENVIRONMENT = ("LC_ALL=C", "TZ=UTC", "MTOOLS_SKIP_CHECK=1", "E2FSPROGS_FAKE_TIME=1", "SOURCE_DATE_EPOCH=1")
 _MKE2FS = (
     *("-q", "-F", "-t", "ext4", "-m", "0", "-J", "size=4", "-U", "6b1f6f1e-0000-4000-8000-000000000001", "-E"),
     "hash_seed=6b1f6f1e-0000-4000-8000-000000000002,root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0",
@@ -54,8 +55,7 @@ def build_image(cache: Path) -> Path:
     Raises CloudError when a tool is missing or fails.
     """
     cache = cache.resolve()
-    cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "guest.lock"):
+    with locked(cache / "guest.lock"):
         kernel = _kernel_package(cache)
         image = cache / f"guest-{_content_key(kernel)}.qcow2"
         if not image.exists():
@@ -78,36 +78,19 @@ def load_order(modules_dep: str, wanted: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
 def _work_folder(cache: Path) -> Iterator[Path]:
     """Make an empty folder; the caller holds the lock, so one that is there already was left by a killed process."""
     work = cache / "guest-build.tmp"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    yield work
-    shutil.rmtree(work)
-
-
-def _run(*argv: str | Path, folder: Path) -> str:
-    fixed = {"LC_ALL": "C", "TZ": "UTC", "MTOOLS_SKIP_CHECK": "1", "E2FSPROGS_FAKE_TIME": "1", "SOURCE_DATE_EPOCH": "1"}
-    command = " ".join(str(word) for word in argv)
     try:
-        done = subprocess.run(
-            argv, cwd=folder, env=os.environ | fixed, capture_output=True, text=True, timeout=300, check=False
-        )
-    except FileNotFoundError:
-        raise CloudError(f"guest image: {argv[0]} is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise CloudError(f"guest image: no end after 300 s: {command}") from None
-    if done.returncode:
-        raise CloudError(f"guest image: {command}: {' '.join(done.stderr.split()) or f'exit code {done.returncode}'}")
-    return done.stdout
+        yield work
+    finally:
+        shutil.rmtree(work)
+
+
+def _run(*words: str | Path, folder: Path) -> str:
+    return run(["env", "-C", str(folder), *_ENVIRONMENT, *map(str, words)], timeout=300)
 
 
 def _kernel_package(cache: Path) -> Path:

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from intercloud.clouds.lab.run import run
 from intercloud.errors import CloudError
 
 _SECTOR = 2048
@@ -21,9 +21,13 @@ def user_data(role: str, name: str, address: str, mtu: int, hosts: Mapping[str, 
 
     role: 'web', 'app', 'db', or '' for a guest with the common services only. address: 'ip/prefix', '' for DHCP.
     hosts: name → IP address of everything that it shall reach by name.
+    Raises CloudError for a value that holds a line end.
     """
     listed = ",".join(f"{host}={ip}" for host, ip in hosts.items())
     lines = {"ROLE": role, "NAME": name, "ADDRESS": address, "MTU": str(mtu), "HOSTS": listed}
+    for key, value in lines.items():
+        if "\n" in value:
+            raise CloudError(f"guest {name!r}: {key} must be one line, not {value!r}")
     return "".join(f"{key}={value}\n" for key, value in lines.items())
 
 
@@ -37,19 +41,11 @@ def config_drive(meta: Mapping[str, str], user_data: str, path: Path) -> None:
         for entry in (*Path(work, "drive").rglob("*"), Path(work, "drive")):
             os.utime(entry, (0, 0))
         image = Path(work, "drive.iso")
-        _make_iso(Path(work, "drive"), image)
+        # Joliet carries the long names; Rock Ridge would add times of writing.
+        words = ["env", "TZ=UTC", "genisoimage", "-quiet", "-no-pad", "-J", "-V", "config-2"]
+        run([*words, "-o", str(image), str(Path(work, "drive"))])
         image.write_bytes(_without_dates(image.read_bytes()))
         image.rename(path)
-
-
-def _make_iso(folder: Path, image: Path) -> None:
-    argv = ["genisoimage", "-quiet", "-no-pad", "-J", "-r", "-V", "config-2", "-o", str(image), str(folder)]
-    try:
-        subprocess.run(argv, env=os.environ | {"TZ": "UTC"}, capture_output=True, text=True, timeout=60, check=True)
-    except FileNotFoundError:
-        raise CloudError("config drive: genisoimage is not installed") from None
-    except subprocess.SubprocessError as error:
-        raise CloudError(f"config drive {image}: {getattr(error, 'stderr', None) or error}") from error
 
 
 def _without_dates(iso: bytes) -> bytes:
