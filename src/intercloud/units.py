@@ -20,7 +20,9 @@ def show_bytes(size: float) -> str:
 
 
 def show_seconds(time: float) -> str:
-    """0.0314 → '31.4 ms', 75.0 → '75.0 s'."""
+    """0.00029 → '290 µs', 0.0314 → '31.4 ms', 75.0 → '75.0 s'."""
+    if 0 < abs(time) < 0.001:
+        return f"{time * 1e6:.0f} µs"
     return f"{time * 1000:.1f} ms" if abs(time) < 1 else f"{time:.1f} s"
 
 

@@ -1,0 +1,92 @@
+"""The report on a terminal: the figures that matter, with their units, in plain text."""
+
+from collections.abc import Iterable, Sequence
+
+from intercloud.model.report import Probe, Report, ServerReport
+from intercloud.units import Seconds, show_bytes, show_rate, show_seconds
+
+NONE = "-"
+HEAD = ("server", "strategy", "sent", "rounds", "blackout", "limit", "x limit", "disks")
+
+
+def render(report: Report) -> str:
+    """Write a report for people; ends with a line break."""
+    lines = [f"{report.cluster}: {report.source} -> {report.target}, {report.strategy}: {report.status}"]
+    lines += [f"  {report.message}", *(f"  {finding}" for finding in report.findings), ""]
+    lines += _aligned(_figures(report))
+    lines += ["", *_aligned([HEAD, *(_server(server) for server in report.servers)])]
+    lines += ["", *(f"  {line}" for line in (*_reasons(report), _environment(report)))]
+    return "\n".join(lines) + "\n"
+
+
+def _figures(report: Report) -> Iterable[tuple[str, str]]:
+    if report.probe:
+        yield from _probe(report.probe)
+    yield "migration time", show_seconds(report.migration_time_s)
+    yield "split window", _time(report.split_window_s)
+    switches = ", ".join(
+        f"{name} {show_seconds(time)} ({time / report.barrier_rtt_s[name]:.1f} x its barrier)"
+        if report.barrier_rtt_s.get(name)
+        else f"{name} {show_seconds(time)}"
+        for name, time in report.reconfiguration_per_switch_s.items()
+    )
+    yield "reconfiguration", f"{_time(report.reconfiguration_s)}{switches and ': '}{switches}"
+
+
+def _probe(probe: Probe) -> Iterable[tuple[str, str]]:
+    udp = probe.udp
+    yield (
+        "downtime, UDP",
+        f"{_measured(udp.downtime_s, udp.error_s)}: {udp.sent} sent, {udp.lost} lost, {udp.duplicated} duplicated",
+    )
+    if probe.tcp:
+        yield "downtime, TCP", f"{_measured(probe.tcp.downtime_s, probe.tcp.error_s)}: {probe.tcp.broken} broken"
+    if probe.http:
+        http = probe.http
+        yield "downtime, HTTP", f"{_measured(http.downtime_s, http.error_s)}: {http.sent} sent, {http.failed} failed"
+    if probe.writes:
+        lost = "not known how many" if probe.writes.lost is None else probe.writes.lost
+        yield "writes", f"{probe.writes.acknowledged} acknowledged, {lost} of them lost"
+
+
+def _server(server: ServerReport) -> tuple[str, ...]:
+    equal = {True: "equal", False: "DIFFERENT", None: NONE}[server.disk_digest_equal]
+    return (
+        server.name,
+        server.strategy,
+        show_bytes(server.bytes_sent),
+        NONE if server.rounds is None else str(server.rounds),
+        _time(server.blackout_s),
+        _time(server.limit_s),
+        NONE if server.ratio_to_limit is None else f"{server.ratio_to_limit:.2f}",
+        equal,
+    )
+
+
+def _reasons(report: Report) -> Iterable[str]:
+    """Say why, once for all servers of which the same is true."""
+    for why in dict.fromkeys((server.strategy, server.why) for server in report.servers):
+        names = ", ".join(server.name for server in report.servers if (server.strategy, server.why) == why)
+        yield f"{names}: {why[0]}: {why[1]}"
+
+
+def _environment(report: Report) -> str:
+    where = report.environment
+    wan = f"WAN {show_rate(where.wan.rate_bit_s)}, {show_seconds(where.wan.rtt_s)} round trip"
+    load = f"{where.cpus} CPUs, load {where.load[0]:.1f}"
+    return f"{where.accelerator}, {where.tunnel}, {wan}, {load}, run {report.run}"
+
+
+def _measured(value: Seconds, error: Seconds) -> str:
+    return f"{show_seconds(value)} (± {show_seconds(error)})"
+
+
+def _time(value: Seconds | None) -> str:
+    return NONE if value is None else show_seconds(value)
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Put each column at one place, two spaces apart."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
