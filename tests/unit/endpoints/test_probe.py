@@ -1,5 +1,7 @@
 """The probe's process against a real application on loopback."""
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -61,6 +63,20 @@ class TestProbe(unittest.TestCase):
             self.assertAlmostEqual(measure.downtime, 0.3, delta=0.1)
             self.assertEqual(measure.lost, 0)
         self.assertEqual(seen.broken, 0)
+
+    def test_a_stall_of_the_prober_is_not_the_applications(self) -> None:
+        with Application() as application, Probe.start((), config(application)) as probe:
+            time.sleep(0.3)
+            os.kill(probe.pid, signal.SIGSTOP)
+            time.sleep(0.4)
+            os.kill(probe.pid, signal.SIGCONT)
+            time.sleep(0.3)
+            seen = probe.stop()
+        self.assertGreater(seen.late, 0.35)
+        assert seen.tcp
+        for measure in (*seen.udp.values(), seen.tcp):
+            self.assertLess(measure.downtime, 0.15)
+            self.assertEqual(measure.lost, 0)
 
     def test_an_acknowledged_record_that_is_gone_is_a_lost_write(self) -> None:
         with Application() as application:
