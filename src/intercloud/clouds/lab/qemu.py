@@ -55,6 +55,11 @@ class Files:
         return self.directory / "serial.log"
 
     @property
+    def log(self) -> Path:
+        """What QEMU said; without it, a daemon's last words are lost."""
+        return self.directory / "qemu.log"
+
+    @property
     def config(self) -> Path:
         """The config drive."""
         return self.directory / "config.img"
@@ -83,7 +88,7 @@ def command(
     words += ["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-daemonize"]
     words += ["-machine", MACHINE, "-cpu", CPU, "-smp", str(server.vcpus), "-m", f"{memory}M"]
     words += ["-accel", "kvm" if accelerator is Accelerator.KVM else f"tcg,thread=multi,tb-size={TCG_CACHE_MIB}"]
-    words += ["-pidfile", str(files.pid), "-serial", f"file:{files.serial}"]
+    words += ["-pidfile", str(files.pid), "-serial", f"file:{files.serial}", "-D", str(files.log)]
     for name, path in (("mon", files.monitor), ("own", files.own_monitor)):
         words += ["-chardev", f"socket,id={name},path={path},server=on,wait=off"]
         words += ["-mon", f"chardev={name},mode=control"]
