@@ -1,12 +1,18 @@
 """Sites made of real switches: each in its network namespace with its own Open vSwitch, on one underlay."""
 
+import ctypes
+import itertools
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from intercloud.control.registry import Endpoint
@@ -34,7 +40,7 @@ def plain(namespace: str, device: str) -> None:
     inside(namespace, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off")
 
 
-def until(condition, seconds: float, what: str) -> float:
+def until(condition: Callable[[], object], seconds: float, what: str) -> float:
     """Wait for a condition; returns the seconds that took."""
     started = time.monotonic()
     while not condition():
@@ -88,8 +94,8 @@ class OvsSite:
         inside(self.namespace, "ip", "link", "set", "br-up", "up")
 
     def start_database(self) -> None:
-        socket = self.directory / "db.sock"
-        self._daemon("ovsdb-server", str(self.directory / "conf.db"), f"--remote=punix:{socket}")
+        path = self.directory / "db.sock"
+        self._daemon("ovsdb-server", str(self.directory / "conf.db"), f"--remote=punix:{path}")
 
     def start_switch(self) -> None:
         self._daemon("ovs-vswitchd", f"unix:{self.directory}/db.sock")
@@ -114,6 +120,17 @@ class OvsSite:
 
     def ofctl(self, verb: str, *arguments: str) -> str:
         return run("ovs-ofctl", "-OOpenFlow14", verb, f"unix:{self.directory}/br-int.mgmt", *arguments)
+
+    def layout(self) -> tuple[list[str], ...]:
+        """Everything on the border bridge that the control layer keeps, comparable; empty when there is no bridge."""
+        if "br-int" not in self.vsctl("list-br").split():
+            return ()
+        flows = re.findall(
+            r"table=.*", re.sub(r"(n_packets|n_bytes|duration)=[^,]*, ", "", self.ofctl("dump-flows", "--names"))
+        )
+        interfaces = self.vsctl("--columns=name,type,options", "--format=csv", "list", "interface").splitlines()
+        controllers = self.vsctl("--columns=target,max_backoff", "--format=csv", "list", "controller").splitlines()
+        return sorted(flows), sorted(interfaces), controllers
 
     def model(self) -> Site:
         peers = [other for other in self.fabric.sites.values() if other is not self]
@@ -166,9 +183,8 @@ class OvsSites:
 
     def close(self) -> None:
         for pid_file in self.directory.glob("*/*.pid"):
-            with_pid = int(pid_file.read_text())
-            if Path(f"/proc/{with_pid}").exists():
-                os.kill(with_pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(int(pid_file.read_text()), signal.SIGKILL)
         for name in self._namespaces:
             run("ip", "netns", "delete", name, check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -177,15 +193,16 @@ class OvsSites:
 class Stream:
     """Numbered UDP packets at a steady rate from one namespace to an address; receivers in any number of namespaces."""
 
-    PORT = 5555
+    _ports = itertools.count(5001)
 
     def __init__(self, sender: str, target: str, receivers: dict[str, str], rate: int = 1000) -> None:
-        self._target = target
+        port = next(self._ports)
+        self._target = (target, port)
         self._rate = rate
         self._stopped = threading.Event()
         self.sent: list[float] = []
         self.received: dict[str, list[tuple[int, float]]] = {name: [] for name in receivers}
-        self._sockets = {name: udp_socket(namespace, self.PORT) for name, namespace in receivers.items()}
+        self._sockets = {name: udp_socket(namespace, port) for name, namespace in receivers.items()}
         self._sender = udp_socket(sender, 0)
         self._threads = [threading.Thread(target=self._receive, args=(name,)) for name in receivers]
         self._threads.append(threading.Thread(target=self._send))
@@ -199,8 +216,8 @@ class Stream:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
-        for socket in (*self._sockets.values(), self._sender):
-            socket.close()
+        for opened in (*self._sockets.values(), self._sender):
+            opened.close()
 
     def numbers(self) -> list[int]:
         return sorted(number for packets in self.received.values() for number, _ in packets)
@@ -208,7 +225,7 @@ class Stream:
     def _send(self) -> None:
         due = time.monotonic()
         while not self._stopped.is_set():
-            self._sender.sendto(b"%d" % len(self.sent), (self._target, self.PORT))
+            self._sender.sendto(b"%d" % len(self.sent), self._target)
             self.sent.append(time.monotonic())
             due += 1 / self._rate
             time.sleep(max(0.0, due - time.monotonic()))
@@ -226,14 +243,12 @@ class Stream:
             self.received[name].append((int(data), time.monotonic()))
 
 
-def udp_socket(namespace: str, port: int):
+def udp_socket(namespace: str, port: int) -> socket.socket:
     """Open a UDP socket that lives in another namespace."""
-    import socket
-
     result: list[socket.socket] = []
 
     def open_there() -> None:
-        with open(f"/run/netns/{namespace}") as file:  # noqa: PTH123
+        with Path(f"/run/netns/{namespace}").open() as file:
             setns(file.fileno())
         opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         opened.settimeout(0.1)
@@ -247,8 +262,6 @@ def udp_socket(namespace: str, port: int):
 
 
 def setns(descriptor: int) -> None:
-    import ctypes
-
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(descriptor, 0x40000000) != 0:
         raise OSError(ctypes.get_errno(), "setns")

@@ -1,16 +1,21 @@
 """The control layer on real switches: three sites, each its own Open vSwitch, and real packets."""
 
+import logging
+import os
+import signal
 import time
 import unittest
 from dataclasses import replace
 
-from intercloud.control.client import ControlClient
+from intercloud.control.client import ControlClient, Cutover
 from intercloud.control.process import running, spawn, stop
 from intercloud.control.registry import Endpoint
 from intercloud.errors import ControlError
 from intercloud.model.site import Tunnel
 from tests.needs import switches
 from tests.system.ovs_sites import NETWORK, OvsSites, Stream, inside, until
+
+log = logging.getLogger(__name__)
 
 WEB = Endpoint("web", "blue", "52:54:00:00:00:01", "192.168.7.1", "a")
 APP = Endpoint("app", "blue", "52:54:00:00:00:02", "192.168.7.2", "b")
@@ -62,31 +67,113 @@ class OnSwitches:
         self.assert_reach()
 
     def test_cutover_loses_nothing(self) -> None:
+        """1000 packets/s each from a third site and from the site that the endpoint moves to, there and back."""
+        self.assert_reach()  # so that the senders know the MAC address
+        self.ping("b", APP, WEB)
         receivers = {site: self.sites[site].host(WEB) for site in ("a", "b")}
-        with ControlClient(self.state / "control.sock") as control:
-            with Stream(self.sites["c"].host(CLIENT), WEB.ip, receivers) as stream:
-                time.sleep(0.5)
-                asked = time.monotonic()
-                there = control.cutover({WEB.mac: "b"})
-                answered = time.monotonic()
-                time.sleep(0.5)
-                back = control.cutover({WEB.mac: "a"})
-                time.sleep(0.5)
+        with (
+            Stream(self.sites["c"].host(CLIENT), WEB.ip, receivers) as far,
+            Stream(self.sites["b"].host(APP), WEB.ip, receivers) as near,
+        ):
+            for site in "bababa":
+                time.sleep(0.3)
+                self.report(site, self.control.cutover({WEB.mac: site}))
+            time.sleep(0.3)
+        for stream in (far, near):
+            self.assertEqual(stream.numbers(), list(range(len(stream.sent))))
+
+    def report(self, site: str, done: Cutover) -> None:
+        """The figures depend on the load of the machine, so they are shown and only their order of size is tested."""
+        ratios = {name: done.per_switch_s[name] / done.barrier_rtt_s[name] for name in done.per_switch_s}
+        shown = ", ".join(f"{name} {1000 * done.per_switch_s[name]:.2f} ms ({ratios[name]:.1f})" for name in ratios)
+        log.info("%s → %s: %.2f ms; %s barriers", self.tunnel, site, 1000 * done.reconfiguration_s, shown)
+        self.assertEqual(set(ratios), {"a", "b", "c"})
+        self.assertLess(done.reconfiguration_s, 0.5)
+
+    def test_deleted_by_hand_comes_back(self) -> None:
+        site = self.sites["a"]
+        for what, destroy in (
+            ("flows", lambda: site.ofctl("del-flows")),
+            ("a tunnel", lambda: site.vsctl("del-port", f"{self.tunnel}-b")),
+            ("a port", lambda: site.vsctl("del-port", "v-web")),
+            (
+                "a foreign tunnel target",
+                lambda: site.vsctl("set", "interface", f"{self.tunnel}-b", "options:remote_ip=10.99.0.99"),
+            ),
+            ("the controller", lambda: site.vsctl("del-controller", "br-int")),
+            ("the bridge", lambda: site.vsctl("del-br", "br-int")),
+        ):
+            with self.subTest(what):
+                before = site.layout()
+                destroy()  # it may be back before anybody can see that it was away
+                seconds = until(lambda before=before: site.layout() == before, 5, f"{what} is back")
+                log.info("%s back after %.2f s", what, seconds)
+                self.assertLess(seconds, 2)
+                until(lambda: "1 received" in self.ping("a", WEB, APP), 5, f"traffic after {what}")
+
+    def test_foreign_flows_and_ports_stay(self) -> None:
+        site = self.sites["a"]
+        site.ofctl("add-flow", "table=0,priority=1,cookie=0x77,in_port=99,actions=drop")
+        site.vsctl("add-port", "br-int", "foreign", "--", "set", "interface", "foreign", "type=internal")
+        self.control.put()
+        self.assertIn("cookie=0x77", site.ofctl("dump-flows"))
+        self.assertIn("foreign", site.vsctl("list-ports", "br-int"))
+        site.vsctl("del-port", "foreign")
+        site.ofctl("del-flows", "cookie=0x77/-1")
+
+    def test_controller_restart_does_not_disturb_traffic(self) -> None:
+        self.assert_reach()
+        with Stream(self.sites["c"].host(CLIENT), WEB.ip, {"a": self.sites["a"].host(WEB)}) as stream:
+            time.sleep(0.3)
+            pid = running(self.state)
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: running(self.state) is None, 5, "the controller is gone")
+            with self.assertRaisesRegex(ControlError, "does not answer at .*is it running"):
+                self.control.registry()
+            self.assertNotEqual(spawn(self.state, self.listen), pid)
+            until(lambda: all(switch.reconciled for switch in self.control.status().values()), 5, "all reconciled")
         self.assertEqual(stream.numbers(), list(range(len(stream.sent))))
-        last_old = max(when for _, when in stream.received["a"] if when < back.started)
-        first_new = stream.received["b"][0][1]
-        for name, cut in (("there", there), ("back", back)):
-            ratios = {site: cut.per_switch_s[site] / cut.barrier_rtt_s[site] for site in cut.per_switch_s}
-            print(
-                f"{self.tunnel} {name}: {cut.reconfiguration_s * 1e3:.2f} ms",
-                cut.per_switch_s,
-                cut.barrier_rtt_s,
-                ratios,
-            )
-        print(
-            f"call {(answered - asked) * 1e3:.2f} ms; last packet at the old port {(last_old - there.ended) * 1e3:.2f} ms, "
-            f"first at the new {(first_new - there.started) * 1e3:.2f} ms after"
+        self.assertEqual(self.control.registry().endpoint(WEB.mac).site, "a")
+        self.control.cutover({WEB.mac: "b"})
+        self.control.cutover({WEB.mac: "a"})
+
+    def test_switch_and_database_restart(self) -> None:
+        site = self.sites["a"]
+        before = site.layout()
+        for program, start in (("ovs-vswitchd", site.start_switch), ("ovsdb-server", site.start_database)):
+            site.kill(program)
+            start()
+            until(lambda: site.layout() == before, 5, f"state after {program} was restarted")
+            until(lambda: "1 received" in self.ping("c", CLIENT, WEB), 10, f"traffic after {program} was restarted")
+            until(lambda: self.control.status()["a"].error is None, 10, "no error")
+
+    def test_device_made_again_is_plugged_anew(self) -> None:
+        again = replace(WEB, name="web")
+        self.control.unplug(WEB.mac, "b")
+        for _ in range(2):
+            device = self.sites["b"].attach(again)
+            self.control.plug(WEB.mac, "b", device)
+            self.control.cutover({WEB.mac: "b"})
+            try:
+                self.assertIn("1 received", self.ping("c", CLIENT, WEB))
+            finally:
+                self.control.cutover({WEB.mac: "a"})
+
+    def test_failures_are_one_clear_line(self) -> None:
+        with self.assertRaisesRegex(ControlError, "a: nowhere: could not open network device nowhere"):
+            self.control.plug(APP.mac, "a", "nowhere")
+        self.control.unplug(APP.mac, "a")
+        with self.assertRaisesRegex(ControlError, "client .* has no port at b"):
+            self.control.cutover({CLIENT.mac: "b"})
+        with self.assertRaisesRegex(ControlError, "unknown network green"):
+            self.control.put(endpoints=[replace(WEB, network="green")])
+        dead = replace(
+            self.sites["c"].model(), name="d", ovsdb="unix:/nowhere/db.sock", datapath_id=f"{9:016x}", underlay={}
         )
+        with self.assertRaisesRegex(ControlError, "d: unix:/nowhere/db.sock"):
+            self.control.put(sites=[dead])
+        self.control.plug(APP.mac, "b", "v-app")  # what is out of reach keeps nobody else waiting
+        self.control.drop(sites=["d"])
 
 
 @switches

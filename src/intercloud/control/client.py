@@ -3,11 +3,11 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from intercloud.control.messages import (
     Ask,
@@ -99,17 +99,20 @@ class ControlClient:
 
         Each must be plugged there. After a failure the traffic goes where it went before.
         """
-        return self._ask(Move(moves), adapter(Cutover).validate_python)
+        done: Cutover = adapter(Cutover).validate_python(self._ask(Move(moves)))
+        return done
 
     def registry(self) -> Registry:
         """Read all that is wanted of the switches."""
-        return self._ask(Ask("registry"), adapter(Registry).validate_python)
+        registry: Registry = adapter(Registry).validate_python(self._ask(Ask("registry")))
+        return registry
 
     def status(self) -> Mapping[str, SwitchStatus]:
         """Tell how the switch of each site is, by the site's name."""
-        return self._ask(Ask("status"), adapter(StatusBySite).validate_python)
+        status: StatusBySite = adapter(StatusBySite).validate_python(self._ask(Ask("status")))
+        return status
 
-    def _ask(self, request: Request, read: Callable[[Any], Any] = lambda _: None) -> Any:
+    def _ask(self, request: Request) -> object:
         data = request_adapter().dump_json(request) + b"\n"
         with self._lock:
             line = self._idle.pop() if self._idle else None
@@ -125,7 +128,8 @@ class ControlClient:
         content = json.loads(answer)
         if "error" in content:
             raise ControlError(content["error"])
-        return read(content["result"])
+        result: object = content["result"]
+        return result
 
 
 class _Line:

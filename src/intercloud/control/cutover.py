@@ -48,7 +48,7 @@ def _batch(
     if not now:
         return ()
     view = registry.move({mac: moves[mac] for mac, rank in ranks.items() if rank <= stage})
-    # A third site's flooding does not change: it goes to every site with a port, and the plug at the new one came first.
+    # A third site floods to every site that has a port, so the plug at the new one has changed that before.
     return tuple(
         FlowChange(Verb.ADD, flow) for flow in fabric.placement(view, now, site, ports[site], flooding=stage < LAST)
     )

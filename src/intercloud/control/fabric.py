@@ -90,8 +90,8 @@ def _endpoint(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -
 def _delivery(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -> Flow:
     key = registry.networks[endpoint.network].key
     if endpoint.site == site:
-        return pipeline.deliver(endpoint, key, local=_local(endpoint, site, ports))
-    return pipeline.deliver(endpoint, key, tunnel=_tunnel(registry, endpoint.site, ports))
+        return pipeline.deliver(endpoint, key, _local(endpoint, site, ports))
+    return pipeline.forward(endpoint, key, _tunnel(registry, endpoint.site, ports), back=site in endpoint.ports)
 
 
 def _local(endpoint: Endpoint, site: str, ports: Ports) -> int | None:

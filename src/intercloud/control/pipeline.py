@@ -6,7 +6,7 @@
     FLOOD      the little that is left: to local ports, and to tunnels only if it did not come from one (split horizon)
 
 The metadata register carries the network's key in its low 32 bits, and above them whether the packet came from a
-tunnel. OpenFlow never sends a packet back to the port that it came from, so two sites cannot bounce one.
+tunnel.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,6 +20,9 @@ COOKIE = 0x1C10DD5EED000001
 
 IN_PORT = 0xFFFFFFF8
 """OpenFlow's name for the port that the packet came from."""
+
+_CAME_FROM = "in_port_nxm"
+"""The writable form of in_port (an Open vSwitch extension)."""
 
 _IPV4, _ARP = 0x0800, 0x0806
 _NETWORK = 0xFFFFFFFF
@@ -135,12 +138,19 @@ def answer_arp(endpoint: Endpoint, key: int) -> Flow:
     )
 
 
-def deliver(endpoint: Endpoint, key: int, *, local: int | None = None, tunnel: int | None = None) -> Flow:
-    """Send an endpoint's packets to its local port, or into a tunnel, or (neither is there) nowhere."""
-    match = _match({"metadata": (key, _NETWORK), "eth_dst": endpoint.mac})
-    if local is not None:
-        return Flow(Table.UNICAST, _ALLOW, match, (Output(local),))
-    return Flow(Table.UNICAST, _ALLOW, match, _into(key, () if tunnel is None else (tunnel,)))
+def deliver(endpoint: Endpoint, key: int, port: int | None) -> Flow:
+    """Send an endpoint's packets to its local port; without one, nowhere."""
+    return _unicast(endpoint, key, () if port is None else (Output(port),))
+
+
+def forward(endpoint: Endpoint, key: int, tunnel: int | None, *, back: bool) -> Flow:
+    """Send an endpoint's packets into a tunnel; without one, nowhere.
+
+    back: also those that came out of that very tunnel. A site that the endpoint has just left needs it: the new site
+    may have sent them before it knew. OpenFlow would drop them, unless the packet forgets where it came from.
+    """
+    forget = (SetField(_CAME_FROM, 0),) if back else ()
+    return _unicast(endpoint, key, () if tunnel is None else (*forget, *_into(key, (tunnel,))))
 
 
 def flood(key: int, local: Iterable[int], tunnels: Iterable[int]) -> tuple[Flow, ...]:
@@ -154,6 +164,10 @@ def flood(key: int, local: Iterable[int], tunnels: Iterable[int]) -> tuple[Flow,
 
 def _admit(match: Mapping[str, Value], metadata: int) -> Flow:
     return Flow(Table.CLASSIFY, _ALLOW, _match(match), metadata=(metadata, _ALL), goto=Table.ARP)
+
+
+def _unicast(endpoint: Endpoint, key: int, actions: tuple[Action, ...]) -> Flow:
+    return Flow(Table.UNICAST, _ALLOW, _match({"metadata": (key, _NETWORK), "eth_dst": endpoint.mac}), actions)
 
 
 def _into(key: int, tunnels: Iterable[int]) -> tuple[Action, ...]:
