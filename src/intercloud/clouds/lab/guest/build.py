@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import struct
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,14 +80,14 @@ def load_order(modules_dep: str, wanted: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _work_folder(cache: Path) -> Iterator[Path]:
-    """Make an empty folder; the caller holds the lock, so one that is there already was left by a killed process."""
-    work = cache / "guest-build.tmp"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work)
+    """Make an empty folder, gone at the end.
+
+    The caller holds the lock, so others that are there were left by killed processes, whose tools may still write.
+    """
+    for left in cache.glob("guest-build.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="guest-build.") as work:
+        yield Path(work)
 
 
 def _run(*words: str | Path, folder: Path) -> str:
