@@ -4,16 +4,26 @@ import re
 import time
 from array import array
 from http.client import HTTPConnection, HTTPException
+from socket import MSG_PEEK
 from threading import Event
 
 from intercloud.endpoints.downtime import Samples
 from intercloud.endpoints.result import ProbeConfig
-from intercloud.endpoints.sockets import Pace
+from intercloud.endpoints.sockets import Pace, receive, stamp
 from intercloud.endpoints.tcp import after
 from intercloud.units import Seconds
 
 READ_BACK_TRIES = 3
 READ_BACK_WITHIN = 30.0
+
+
+class StampedConnection(HTTPConnection):
+    """An HTTP connection whose packets the kernel stamps."""
+
+    def connect(self) -> None:
+        """Connect, and have the stamps made."""
+        super().connect()
+        stamp(self.sock)
 
 
 class HttpProber:
@@ -22,7 +32,7 @@ class HttpProber:
     def __init__(self, config: ProbeConfig, web: str) -> None:
         self._config = config
         self._web = web
-        self._connection = HTTPConnection(web, timeout=config.http_timeout)
+        self._connection = StampedConnection(web, timeout=config.http_timeout)
         self._sent, self._arrived, self._numbers = array("d"), array("d"), array("Q")
         self.pace = Pace(config.http_interval)
 
@@ -41,13 +51,14 @@ class HttpProber:
         self._sent.append(time.monotonic())
         try:
             self._connection.request("POST", "/records", f"{self._config.run}-{number}".encode())
+            _, at = receive(self._connection.sock, 1, MSG_PEEK)
             response = self._connection.getresponse()
             response.read()
         except (OSError, HTTPException):
             self._connection.close()
             return
         if response.status == 200:
-            self._arrived.append(time.monotonic())
+            self._arrived.append(at)
             self._numbers.append(number)
 
     def acknowledged(self) -> int:

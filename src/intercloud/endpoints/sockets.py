@@ -16,9 +16,9 @@ def stamp(sock: socket.socket) -> socket.socket:
     return sock
 
 
-def receive(sock: socket.socket, size: int) -> tuple[bytes, float]:
+def receive(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, float]:
     """Read from a stamped socket: the data, and when they came on the monotonic clock. Raises what recvmsg raises."""
-    data, ancillary, _, _ = sock.recvmsg(size, 128)
+    data, ancillary, _, _ = sock.recvmsg(size, 128, flags)
     age = 0.0
     for level, kind, raw in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):

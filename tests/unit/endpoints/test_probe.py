@@ -74,7 +74,8 @@ class TestProbe(unittest.TestCase):
             seen = probe.stop()
         self.assertGreater(seen.late, 0.35)
         assert seen.tcp
-        for measure in (*seen.udp.values(), seen.tcp):
+        assert seen.http
+        for measure in (*seen.udp.values(), seen.tcp, seen.http):
             self.assertLess(measure.downtime, 0.15)
             self.assertEqual(measure.lost, 0)
 
