@@ -125,7 +125,7 @@ def figures(now: Estimate) -> str:
     if now.rate > 0 and now.fraction < 1:
         parts.append(f"{show_bytes(now.rate)}/s")
     if now.left is not None and now.fraction < 1:
-        parts.append(f"{now.left:.0f} s left")
+        parts.append(f"{max(1.0, now.left):.0f} s left")
     return "  ".join(parts)
 
 

@@ -54,8 +54,10 @@ def _tiles(report: Report) -> Iterable[str]:
         yield _count("Requests failed", probe.http.failed, seen)
     if probe and probe.writes:
         yield _count("Writes lost", probe.writes.lost, f"of {probe.writes.acknowledged:,} acknowledged")
-    yield _tile("Split window", _time(report.split_window_s), "first pause to last resume")
-    yield _tile("Reconfiguration", _time(report.reconfiguration_s), "first message to last barrier")
+    if report.split_window_s is not None:
+        yield _tile("Split window", show_seconds(report.split_window_s), "first pause to last resume")
+    if report.reconfiguration_s is not None:
+        yield _tile("Reconfiguration", show_seconds(report.reconfiguration_s), "first message to last barrier")
     yield _tile("Migration time", show_seconds(report.migration_time_s), "request to source released")
 
 

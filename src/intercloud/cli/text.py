@@ -23,14 +23,16 @@ def _figures(report: Report) -> Iterable[tuple[str, str]]:
     if report.probe:
         yield from _probe(report.probe)
     yield "migration time", show_seconds(report.migration_time_s)
-    yield "split window", _time(report.split_window_s)
-    switches = ", ".join(
-        f"{name} {show_seconds(time)} ({time / report.barrier_rtt_s[name]:.1f} x its barrier)"
-        if report.barrier_rtt_s.get(name)
-        else f"{name} {show_seconds(time)}"
-        for name, time in report.reconfiguration_per_switch_s.items()
-    )
-    yield "reconfiguration", f"{_time(report.reconfiguration_s)}{switches and ': '}{switches}"
+    if report.split_window_s is not None:
+        yield "split window", show_seconds(report.split_window_s)
+    if report.reconfiguration_s is not None:
+        switches = [_switch(report, name) for name in report.reconfiguration_per_switch_s]
+        yield "reconfiguration", ": ".join(filter(None, (show_seconds(report.reconfiguration_s), ", ".join(switches))))
+
+
+def _switch(report: Report, name: str) -> str:
+    time, barrier = report.reconfiguration_per_switch_s[name], report.barrier_rtt_s.get(name)
+    return f"{name} {show_seconds(time)}" + (f" ({time / barrier:.1f} x its barrier)" if barrier else "")
 
 
 def _probe(probe: Probe) -> Iterable[tuple[str, str]]:
