@@ -108,7 +108,20 @@ class OvsSite:
     def _daemon(self, program: str, *arguments: str) -> None:
         files = {kind: self.directory / f"{program}.{kind}" for kind in ("pid", "log", "ctl")}
         environment = {**os.environ, "OVS_RUNDIR": str(self.directory), "OVS_LOGDIR": str(self.directory)}
-        command = ["ip", "netns", "exec", self.namespace, program, *arguments, "--detach", "--no-chdir"]
+        # The priority is what Debian's service gives them.
+        command = [
+            "nice",
+            "-n",
+            "-10",
+            "ip",
+            "netns",
+            "exec",
+            self.namespace,
+            program,
+            *arguments,
+            "--detach",
+            "--no-chdir",
+        ]
         command += [f"--pidfile={files['pid']}", f"--log-file={files['log']}", f"--unixctl={files['ctl']}"]
         subprocess.run(
             command, env=environment, timeout=30, check=True, stdin=subprocess.DEVNULL,

@@ -137,9 +137,8 @@ class _Line:
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(_TIMEOUT_S)
         try:
-            self._socket.connect(path)
+            self._socket.connect(path)  # without a time limit, which would make a full queue an error
         except OSError as error:
             self._socket.close()
             raise ControlError(

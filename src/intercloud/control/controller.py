@@ -81,6 +81,7 @@ class Controller:
         """Do a cutover. After a failure the registry is as it was, and the loops lead the switches back to it."""
         with self._wanted.lock:
             registry = self._wanted.registry
+            after = registry.move(change.moves)
             switches = self._connected(registry)
             if absent := sorted(set(change.moves.values()) - switches.keys()):
                 raise ControlError(f"the switch of {absent[0]} is not connected to the controller; nothing was changed")
@@ -91,7 +92,7 @@ class Controller:
             except ControlError:
                 self._wake_all()
                 raise
-            self._wanted.registry = registry.move(change.moves)
+            self._wanted.registry = after
             self._wanted.version += 1
             self._store.note(self._wanted.registry)
         threading.Thread(target=self._store.settle, name="store").start()

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -46,6 +46,9 @@ _LOCK_S = 2.0
 _SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep Python's lock: a cutover must not wait for a loop that reads flows (default 5 ms)."""
 
+_PRIORITY = -10
+"""As Open vSwitch's own daemons: a cutover must not wait for guests that use all processors."""
+
 
 class _Connection(socketserver.StreamRequestHandler):
     """One client; its requests are answered one after the other."""
@@ -61,6 +64,7 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
     """Answers requests on the control socket, each client in its own thread."""
 
     daemon_threads = True
+    request_queue_size = 128
     block_on_close = False
 
     def __init__(self, path: Path, controller: Controller) -> None:
@@ -127,6 +131,8 @@ def _serve(state: Path, listen: str, ready: int | None) -> None:
         filename=state / LOG_FILE, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     request_adapter()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -36,7 +36,8 @@ def spawn(state_dir: Path, listen: str, python: str = sys.executable) -> int:
             ) from None
         pid = running(state_dir)
         if done.returncode != 0 or pid is None:
-            raise ControlError(f"cannot start the controller: {done.stderr.strip() or f'see {state_dir}/{LOG_FILE}'}")
+            said = done.stderr.strip().splitlines() or [f"see {state_dir}/{LOG_FILE}"]
+            raise ControlError(f"cannot start the controller: {said[-1]}")
     return pid
 
 
