@@ -25,10 +25,12 @@ def _unless(reason: str) -> Callable[[_T], _T]:
 switches = _unless(_missing(("ip", "ethtool", "ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "ovs-ofctl", "ovs-vsctl")))
 """Root and Open vSwitch: switches in network namespaces."""
 
-guest = _unless(
-    _missing(("qemu-system-x86_64", "qemu-img", "genisoimage", "musl-gcc", "syslinux", "mcopy", "mkfs.vfat", "depmod"))
-)
+_GUEST = ("qemu-system-x86_64", "qemu-img", "genisoimage", "musl-gcc", "syslinux", "mcopy", "mkfs.vfat", "depmod")
+_LAB = ("ip", "tc", "ethtool", "sysctl", "setpriv", "ping", "iperf3", "cc", "qemu-storage-daemon")
+_SWITCH = ("ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "ovs-vsctl")
+
+guest = _unless(_missing(_GUEST))
 """QEMU and what builds its guests."""
 
-lab = _unless(_missing(("ip", "ovsdb-server", "ovs-vswitchd", "qemu-system-x86_64", "qemu-img")))
+lab = _unless(_missing(_GUEST + _LAB + _SWITCH))
 """Everything that the lab runs on."""

@@ -5,8 +5,8 @@ The border bridge is not made here: it belongs to the control layer, which finds
 
 from collections.abc import Sequence
 
-from intercloud.clouds.lab.net import batch
-from intercloud.clouds.lab.run import find_process, inside, kill, run
+from intercloud.clouds.lab.net import batch, processes
+from intercloud.clouds.lab.run import command_line, find_process, inside, kill, run
 from intercloud.clouds.lab.spec import Place
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -37,8 +37,11 @@ def up(place: Place) -> None:
 def start(place: Place, daemon: str, words: Sequence[str]) -> None:
     """Start one daemon in the background unless its process lives. It is ready when this returns."""
     pid_file = place.ovs / f"{daemon}.pid"
-    if find_process(pid_file, str(pid_file)) is not None:
+    running = [pid for pid in processes(place.namespace) if command_line(pid)[:1] == (daemon,)]
+    if running and running == [find_process(pid_file, daemon)]:
         return
+    # One that was cut off before it wrote its pid file would share the database with the next.
+    kill(running)
     options = ["--detach", "--no-chdir", f"--pidfile={pid_file}", f"--log-file={place.ovs}/{daemon}.log"]
     options += [f"--unixctl={place.ovs}/{daemon}.ctl", "-vconsole:off", "-vsyslog:off"]
     environment = [f"OVS_RUNDIR={place.ovs}", f"OVS_LOGDIR={place.ovs}", f"OVS_DBDIR={place.ovs}"]

@@ -1,0 +1,256 @@
+"""What every cloud must do, written against the port alone.
+
+An adapter's tests derive from CloudContract and set `clouds`; unittest finds only the derived class.
+"""
+
+import dataclasses
+import unittest
+from dataclasses import dataclass, replace
+
+from intercloud.clouds.port import Cloud, DiskRef, Offer, Progress, ServerState
+from intercloud.errors import (
+    AddressTaken,
+    CloudError,
+    CloudUnreachable,
+    IntercloudError,
+    NotFound,
+    QuotaReached,
+    StoreFull,
+    TransferError,
+)
+from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Server
+from intercloud.units import MIB, Bytes
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Two empty clouds that reach each other. image: a small one that only the source has, and no server uses."""
+
+    source: Cloud
+    target: Cloud
+    image: Image
+
+
+def silent(_: Bytes) -> None:
+    pass
+
+
+class CloudContract(unittest.TestCase):
+    clouds: Clouds
+
+    def setUp(self) -> None:
+        self.source, self.target, self.image = self.clouds.source, self.clouds.target, self.clouds.image
+        self.network = Network("net1", 7001, "10.60.0.0/24", 1400)
+        self.one = self.server("one", 1)
+        self.cluster = Cluster("tests", (self.network,), (self.one, self.server("two", 2)), "http://10.60.0.1/")
+        self.addCleanup(self.empty)
+
+    def empty(self) -> None:
+        for cloud in (self.source, self.target):
+            for name in ("one", "two", "three"):
+                cloud.delete_server(name)
+        self.target.delete_image(self.image.digest)
+
+    def server(self, name: str, number: int) -> Server:
+        nic = Nic("net1", f"52:54:00:60:00:{number:02x}", f"10.60.0.{number}")
+        return Server(name, 1, Bytes(64 * MIB), (Disk("root", Bytes(128 * MIB), self.image),), (nic,), {"role": name})
+
+    def give_image(self, progress: Progress = silent) -> Bytes:
+        with self.source.offer(self.image) as offer:
+            return self.target.fetch(self.image, offer, progress)
+
+    def assert_refused(self, error: type[IntercloudError], server: Server) -> None:
+        """Neither way of making it works, and nothing is left of it."""
+        before = self.source.quota()
+        for make in (self.source.create_server, self.source.receive_server):
+            with self.assertRaises(error):
+                make(self.cluster, server)
+            self.assertEqual(self.source.quota(), before)
+
+    # Inventory
+
+    def test_an_empty_cloud(self) -> None:
+        self.assertEqual(self.source.clusters(), ())
+        used = self.target.quota()[1]
+        self.assertEqual((used.vcpus, used.memory, used.disk, used.image_store), (0, 0, 0, 0))
+        with self.assertRaises(NotFound):
+            self.source.cluster("tests")
+
+    def test_a_cluster_is_read_as_it_was_made(self) -> None:
+        for server in self.cluster.servers:
+            self.source.create_server(self.cluster, server)
+        self.assertEqual(self.source.cluster("tests"), self.cluster)
+        self.assertEqual(self.source.clusters(), ("tests",))
+        with self.assertRaises(NotFound) as raised:
+            self.source.cluster("other")
+        self.assertIn("tests", str(raised.exception))
+
+    def test_sites_know_each_other(self) -> None:
+        source, target = self.source.site(), self.target.site()
+        self.assertEqual((source.name, target.name), (self.source.name, self.target.name))
+        self.assertNotEqual(source.datapath_id, target.datapath_id)
+        local, remote = source.underlay[target.name]
+        self.assertEqual(target.underlay[source.name], (remote, local))
+
+    def test_the_path_to_a_peer_is_measured(self) -> None:
+        path = self.source.reach(self.target.name)
+        self.assertGreater(path.rtt, 0)
+        self.assertGreater(path.rate, 1e6)
+        self.assertGreaterEqual(path.mtu, 576)
+        with self.assertRaises(CloudUnreachable):
+            self.source.reach("nowhere")
+
+    def test_conflicts(self) -> None:
+        self.assertEqual(self.source.conflicts(self.one), ())
+        self.source.create_server(self.cluster, self.one)
+        self.assertEqual(self.source.conflicts(self.one), ())
+        self.assertEqual(self.source.conflicts(self.server("two", 2)), ())
+        (name,) = self.source.conflicts(self.server("one", 3))
+        self.assertIn("one", name)
+        mac, address = self.source.conflicts(self.server("three", 1))
+        self.assertIn("52:54:00:60:00:01", mac)
+        self.assertIn("10.60.0.1", address)
+        self.source.start_server("one")
+        self.assertEqual(len(self.source.conflicts(self.one)), 1)
+
+    # Images and disks
+
+    def test_an_image_is_fetched_once_and_whole(self) -> None:
+        seen: list[Bytes] = []
+        self.assertIsNone(self.target.find_image(self.image.digest))
+        moved = self.give_image(seen.append)
+        self.assertTrue(0 < moved <= self.image.size)
+        self.assertEqual(seen, sorted(seen))
+        self.assertEqual(seen[-1], moved)
+        self.assertEqual(self.target.find_image(self.image.digest), self.image)
+        self.assertEqual(self.target.quota()[1].image_store, self.image.size)
+        self.assertEqual(self.give_image(), 0)
+
+    def test_an_image_with_another_digest_is_not_kept(self) -> None:
+        wrong = replace(self.image, digest="sha256:" + "0" * 64)
+        with self.source.offer(self.image) as offer, self.assertRaises(TransferError):
+            self.target.fetch(wrong, offer, silent)
+        self.assertIsNone(self.target.find_image(wrong.digest))
+        self.assertEqual(self.target.quota()[1].image_store, 0)
+
+    def test_an_image_from_a_peer_that_is_gone(self) -> None:
+        with self.source.offer(self.image) as offer:
+            pass
+        with self.assertRaises(TransferError):
+            self.target.fetch(self.image, offer, silent)
+        self.assertIsNone(self.target.find_image(self.image.digest))
+        self.assertGreater(self.give_image(), 0)
+
+    def test_a_full_image_store(self) -> None:
+        limit = self.target.quota()[0].image_store
+        huge = replace(self.image, size=Bytes(limit + 1))
+        with self.source.offer(self.image) as offer, self.assertRaises(StoreFull):
+            self.target.fetch(huge, offer, self.fail)
+
+    def test_an_image_in_use_stays(self) -> None:
+        self.give_image()
+        self.target.create_server(self.cluster, self.one)
+        self.target.delete_image(self.image.digest)
+        self.assertIsNotNone(self.target.find_image(self.image.digest))
+        self.target.delete_server("one")
+        self.target.delete_image(self.image.digest)
+        self.target.delete_image(self.image.digest)
+        self.assertIsNone(self.target.find_image(self.image.digest))
+
+    def test_a_disk_is_fetched(self) -> None:
+        self.give_image()
+        for cloud in (self.source, self.target):
+            cloud.create_server(self.cluster, self.one)
+        disk = DiskRef("one", self.one.disks[0])
+        with self.source.offer(disk) as offer:
+            self.assertEqual(offer.size, 128 * MIB)
+            self.assertLess(self.target.fetch(disk, offer, silent), 128 * MIB)
+            self.assertGreater(self.target.fetch(disk, replace(offer, layer=None), silent), 0)
+        self.target.start_server("one")
+        with self.source.offer(disk) as offer, self.assertRaises(CloudError):
+            self.target.fetch(disk, offer, silent)
+
+    def test_what_does_not_exist_is_not_offered(self) -> None:
+        for what in (replace(self.image, digest="sha256:" + "1" * 64), DiskRef("none", self.one.disks[0])):
+            with self.assertRaises(NotFound), self.source.offer(what):
+                pass
+
+    def test_several_read_at_once(self) -> None:
+        with self.source.offer(self.image) as first, self.source.offer(self.image) as second:
+            self.assertNotEqual(first.uri, second.uri)
+            self.assertEqual(dataclasses.fields(first), dataclasses.fields(Offer))
+
+    # Servers
+
+    def test_the_life_of_a_server(self) -> None:
+        self.assertEqual(self.source.server_state("one"), ServerState.ABSENT)
+        self.source.create_server(self.cluster, self.one)
+        self.assertEqual(self.source.server_state("one"), ServerState.STOPPED)
+        for _ in range(2):
+            self.source.start_server("one")
+            self.assertEqual(self.source.server_state("one"), ServerState.RUNNING)
+        for _ in range(2):
+            self.source.stop_server("one")
+            self.assertEqual(self.source.server_state("one"), ServerState.STOPPED)
+        self.source.start_server("one")
+        for _ in range(2):
+            self.source.delete_server("one")
+            self.assertEqual(self.source.server_state("one"), ServerState.ABSENT)
+        self.assertEqual(self.source.quota()[1].vcpus, 0)
+        for act in (self.source.start_server, self.source.stop_server, self.source.monitor, self.source.adopt_server):
+            with self.assertRaises(NotFound):
+                act("one")
+
+    def test_the_same_server_again(self) -> None:
+        first = self.source.create_server(self.cluster, self.one)
+        self.assertEqual(first.site, self.source.name)
+        self.assertEqual(list(first.ports), ["52:54:00:60:00:01"])
+        used = self.source.quota()[1]
+        self.assertEqual(self.source.create_server(self.cluster, self.one), first)
+        self.assertEqual(self.source.quota()[1], used)
+        self.assertEqual((used.vcpus, used.memory, used.disk), (1, 64 * MIB, 128 * MIB))
+
+    def test_taken_addresses(self) -> None:
+        self.source.create_server(self.cluster, self.one)
+        self.assert_refused(AddressTaken, self.server("one", 2))
+        self.assert_refused(AddressTaken, self.server("three", 1))
+
+    def test_the_quota_holds(self) -> None:
+        allowed = self.source.quota()[0]
+        disk = Disk("root", Bytes(allowed.disk + 1), self.image)
+        self.assert_refused(QuotaReached, replace(self.one, vcpus=allowed.vcpus + 1))
+        self.assert_refused(QuotaReached, replace(self.one, memory=Bytes(allowed.memory + 1)))
+        self.assert_refused(QuotaReached, replace(self.one, disks=(disk,)))
+        self.assertEqual(self.source.server_state("one"), ServerState.ABSENT)
+        self.source.receive_server(self.cluster, self.one)
+        self.assert_refused(QuotaReached, replace(self.server("two", 2), vcpus=allowed.vcpus))
+
+    def test_a_missing_image(self) -> None:
+        missing = replace(self.image, digest="sha256:" + "2" * 64)
+        self.assert_refused(NotFound, replace(self.one, disks=(Disk("root", Bytes(128 * MIB), missing),)))
+
+    # Live moves
+
+    def test_a_server_that_waits_for_its_memory(self) -> None:
+        landing = self.source.receive_server(self.cluster, self.one)
+        self.assertEqual(self.source.server_state("one"), ServerState.INCOMING)
+        self.assertEqual(self.source.receive_server(self.cluster, self.one), landing)
+        self.assertEqual(self.source.monitor("one"), landing.monitor)
+        self.assertEqual(list(landing.monitor.nodes), ["root"])
+        self.assertEqual(self.source.clusters(), ())
+        self.assertEqual(self.source.conflicts(self.one), ())
+        other = self.source.receive_server(self.cluster, self.server("two", 2))
+        self.assertEqual(len({landing.memory_uri, other.memory_uri}), 2)
+        self.assertEqual(len({landing.nbd_port, other.nbd_port}), 2)
+        with self.assertRaises(CloudError):
+            self.source.start_server("one")
+        self.source.adopt_server("one")
+        self.source.adopt_server("one")
+        self.assertEqual(self.source.clusters(), ("tests",))
+        self.source.delete_server("one")
+        self.assertEqual(self.source.server_state("one"), ServerState.ABSENT)
+
+    def test_a_stopped_server_has_no_monitor(self) -> None:
+        self.source.create_server(self.cluster, self.one)
+        with self.assertRaises(NotFound):
+            self.source.monitor("one")

@@ -1,0 +1,34 @@
+"""The lab keeps the contract of a cloud."""
+
+import contextlib
+import random
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+from intercloud.clouds.lab.provider import LabCloud
+from tests import needs
+from tests.contract import cloud_contract
+from tests.lab.labs import running_lab
+
+
+@needs.lab
+class LabContract(cloud_contract.CloudContract):
+    _cleanup: ClassVar[contextlib.ExitStack]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        with contextlib.ExitStack() as stack:
+            spec = stack.enter_context(running_lab())
+            source, target = (LabCloud(spec.place(name)) for name in ("lab-a", "lab-b"))
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            raw, path = directory / "raw", directory / "qcow2"
+            raw.write_bytes(random.Random(1).randbytes(4 << 20))
+            subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, path], check=True, timeout=30)
+            cls.clouds = cloud_contract.Clouds(source, target, source.image_add(path, "noise"))
+            cls._cleanup = stack.pop_all()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls._cleanup.close()
