@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import IO, Self
 
@@ -44,11 +45,10 @@ class Probe:
             start_new_session=True,  # Ctrl-C is for the migration, which tells the probe when to stop
         )
         probe = cls(process, errors)
-        try:
+        with ExitStack() as undo:
+            undo.callback(probe.close)
             probe._await_ready(config.ready_within + STARTUP)
-        except BaseException:
-            probe.close()
-            raise
+            undo.pop_all()
         log.info("probing %s", ", ".join(f"{name} {ip}" for name, ip in config.targets.items()))
         return probe
 
