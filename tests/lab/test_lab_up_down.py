@@ -12,6 +12,7 @@ import unittest
 from pathlib import Path
 
 from intercloud.clouds.lab import demo, lab, net, wan
+from intercloud.clouds.lab.guest.build import build_image
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec
 from intercloud.clouds.port import ServerState
@@ -54,7 +55,10 @@ class UpDown(unittest.TestCase):
     def test_down_takes_running_servers_and_clients_along(self) -> None:
         lab.up(self.spec)
         cloud = LabCloud(self.spec.place("lab-a"))
-        demo.install([cloud])
+        shop = demo.cluster(cloud.image_add(build_image(self.spec.cache), "guest"))
+        for server in shop.servers:
+            cloud.create_server(shop, server)
+            cloud.start_server(server.name)
         lab.client(self.spec.place("office"), "client", demo.CLIENT, demo.NETWORK)
         self.assertEqual(cloud.server_state("web"), ServerState.RUNNING)
         self.assertEqual(lab.status(self.spec).sites[0].servers, ("app", "db", "web"))
