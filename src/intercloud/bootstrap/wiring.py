@@ -13,6 +13,9 @@ from intercloud.settings import LabCloud as LabCloudSettings
 from intercloud.settings import LabSite, Settings
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
+CLIENT = "client"
+"""Name of the lab's client, from which the application is watched."""
+
 
 def lab_spec(settings: Settings) -> LabSpec:
     """Say what the lab shall be."""
@@ -51,7 +54,8 @@ def vantage_prefix(settings: Settings) -> tuple[str, ...] | None:
     """Return the command that gets to the application's clients; None when the lab has no such site."""
     if settings.probe.vantage not in settings.lab.sites:
         return None
-    return ("ip", "netns", "exec", lab_spec(settings).place(settings.probe.vantage).namespace)
+    namespace = f"{lab_spec(settings).place(settings.probe.vantage).namespace}--{CLIENT}"
+    return ("ip", "netns", "exec", namespace)
 
 
 def service(settings: Settings) -> Service:

@@ -9,6 +9,7 @@ A packet is never sent to a stopped guest: it reaches the running source, or it 
 The commit is one command to servers that have everything; until then every source can go on where it was stopped.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from intercloud.transfer.qmp import Qmp
 from intercloud.transfer.qmp import together as tell_all
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
+log = logging.getLogger(__name__)
 LOOK = 0.004
 """Seconds between two looks during the approach; the guests run, so looking costs no blackout."""
 OVERHEAD = Seconds(0.030)
@@ -161,6 +163,10 @@ class Gang:
 
     def _thaw(self, back: Mapping[str, str], why: IntercloudError) -> None:
         """Let every source go on. No target has run: they are started paused, and only commit lets them run."""
+        for member in self.members:
+            for monitor, mark in ((member.source, member.source_mark), (member.target, member.target_mark)):
+                told = " ".join(f"{event.name}:{event.data.get('status', '')}" for event in monitor.events(mark))
+                log.warning("%s had told: %s", monitor.name, told)
 
         def thaw(member: Member) -> None:
             member.memory.cancel()

@@ -105,6 +105,8 @@ class Mirror:
             event = self.source.wait(_end_of(_job(disk)), END, since)
             if "error" in event.data:
                 raise TransferError(f"{self.source.name}: disk {disk.name}: {event.data['error']}")
+            # before the server goes: a stopped QEMU flushes all its nodes once more, and fails if one cannot be
+            self.source.execute("blockdev-del", node_name=_job(disk))
         self.target.execute("nbd-server-stop")
 
     def forget(self) -> None:
