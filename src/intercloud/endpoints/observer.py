@@ -72,6 +72,12 @@ class Probe:
 
     def close(self) -> None:
         """End the process without asking for a result. Safe to repeat."""
+        self._end()
+        for pipe in (self._process.stdin, self._process.stdout, self._errors):
+            if pipe:
+                pipe.close()
+
+    def _end(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -79,14 +85,9 @@ class Probe:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait(FAREWELL)
-        for pipe in (self._process.stdin, self._process.stdout, self._errors):
-            if pipe:
-                pipe.close()
 
     def _failure(self, what: str) -> CloudUnreachable:
-        if self._process.poll() is None:
-            self._process.terminate()
-        self._process.wait(FAREWELL)
+        self._end()
         self._errors.seek(0)
         last = self._errors.read().strip().rpartition("\n")[2]
         return CloudUnreachable(f"the probe of the application {what}: {last or 'no answer from its process'}")

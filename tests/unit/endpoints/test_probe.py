@@ -103,6 +103,12 @@ class TestProbe(unittest.TestCase):
         with Application() as application, self.assertRaisesRegex(CloudUnreachable, "namespace"):
             Probe.start(("ip", "netns", "exec", "icp-nowhere"), config(application))
 
+    def test_a_probe_that_was_killed_is_an_error(self) -> None:
+        with Application() as application, Probe.start((), config(application)) as probe:
+            os.kill(probe.pid, signal.SIGKILL)
+            with self.assertRaisesRegex(CloudUnreachable, "the probe of the application died"):
+                probe.stop()
+
     def test_no_process_stays_behind(self) -> None:
         with (
             Application() as application,
