@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import time
 import unittest
@@ -110,6 +111,24 @@ class OnSwitches:
                 log.info("%s back after %.2f s", what, seconds)
                 self.assertLess(seconds, 2)
                 until(lambda: "1 received" in self.ping("a", WEB, APP), 5, f"traffic after {what}")
+
+    def test_what_is_right_is_left_alone(self) -> None:
+        site = self.sites["a"]
+        time.sleep(1)
+        self.control.put()
+        ages = re.findall(r"duration=([0-9.]+)s", site.ofctl("dump-flows"))
+        self.assertGreaterEqual(min(map(float, ages)), 1)
+
+    def test_dropped_site_loses_its_bridge(self) -> None:
+        site = self.sites["c"]
+        with self.assertRaisesRegex(ControlError, "client: unknown site c"):
+            self.control.drop(sites=["c"])
+        self.control.drop(sites=["c"], endpoints=[CLIENT.mac])
+        self.assertEqual(site.layout(), ())
+        self.assertNotIn(f"{self.tunnel}-c", self.sites["a"].vsctl("list-ports", "br-int"))
+        self.control.put(sites=[site.model()], endpoints=[CLIENT])
+        self.control.plug(CLIENT.mac, "c", "v-client")
+        self.assert_reach()
 
     def test_foreign_flows_and_ports_stay(self) -> None:
         site = self.sites["a"]

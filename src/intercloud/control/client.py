@@ -144,6 +144,7 @@ class _Line:
             raise ControlError(
                 f"the controller does not answer at {path} ({error.strerror}); is it running?"
             ) from error
+        self._socket.settimeout(_TIMEOUT_S)
 
     def ask(self, data: bytes) -> bytes | None:
         """Send a request and read its answer; None, and closed, when the connection has ended."""

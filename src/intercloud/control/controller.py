@@ -14,6 +14,7 @@ from intercloud.control.reconcile import SiteLoop, Wanted
 from intercloud.control.registry import Registry
 from intercloud.control.store import Store
 from intercloud.errors import ControlError
+from intercloud.units import show_seconds
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,11 @@ class Controller:
     def close(self) -> None:
         """Stop all threads. The switches keep what they have, and traffic goes on."""
         self._server.close()
-        for loop in list(self._loops.values()):
+        loops = list(self._loops.values())
+        for loop in loops:
             loop.stop()
+        for loop in loops:
+            loop.join()
 
     @property
     def registry(self) -> Registry:
@@ -94,8 +98,8 @@ class Controller:
                 raise
             self._wanted.registry = after
             self._wanted.version += 1
-            self._store.note(self._wanted.registry)
-        threading.Thread(target=self._store.settle, name="store").start()
+            self._store.note(after)
+        threading.Thread(target=self._settle, args=(change, result), name="settle").start()
         return result
 
     def status(self) -> Mapping[str, SwitchStatus]:
@@ -143,6 +147,12 @@ class Controller:
     def _connected(self, registry: Registry) -> Mapping[str, Switch]:
         switches = self._server.switches
         return {n: switches[site.datapath_id] for n, site in registry.sites.items() if site.datapath_id in switches}
+
+    def _settle(self, change: Move, result: Cutover) -> None:
+        """Do what a cutover may not wait for."""
+        self._store.settle()
+        moved = ", ".join(f"{mac} to {site}" for mac, site in change.moves.items())
+        log.info("cutover of %s took %s", moved, show_seconds(result.reconfiguration_s))
 
     def _send(self, stages: Sequence[Mapping[str, Batch]], switches: Mapping[str, Switch]) -> Cutover:
         """Send stage after stage. A switch that has nothing to do in a stage shows its plain round trip meanwhile."""

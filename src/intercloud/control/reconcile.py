@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from intercloud.control import fabric, tunnels
 from intercloud.control.openflow_app import Server, Switch
@@ -83,9 +83,12 @@ class SiteLoop:
         self._replug.add(port)
 
     def stop(self) -> None:
-        """End without touching the switch."""
+        """Ask the thread to end without touching the switch."""
         self._stopped = True
         self._awake.set()
+
+    def join(self) -> None:
+        """Wait for the thread's end, but not for a switch that does not answer."""
         self._thread.join(_ANSWER_S)
 
     def ended(self) -> bool:
@@ -115,7 +118,7 @@ class SiteLoop:
             self._site = wanted_site
             outcome = self._converge(registry, version)
         except ControlError as error:
-            outcome = Outcome(self.outcome.version, str(error))
+            outcome = replace(self.outcome, error=str(error))
         if outcome.error != self.outcome.error:
             log.info("%s: %s", self._site.name, outcome.error or "in order again")
         self.outcome = outcome
