@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.progress import Progress
 
-from intercloud.cli.progress import Bars, Lines, make_sink
+from intercloud.cli.progress import Bars, Lines, open_progress
 from intercloud.model.progress import Estimate, Note, PhaseChange, ServerProgress, estimate
 from intercloud.units import MIB, Bytes
 
@@ -65,7 +65,7 @@ class TestEstimate(unittest.TestCase):
 class TestLines(unittest.TestCase):
     def lines(self, *events: ServerProgress | PhaseChange | Note) -> list[str]:
         stream = io.StringIO()
-        with make_sink(quiet=False, stream=stream) as say:
+        with open_progress(stream, quiet=False) as say:
             for event in events:
                 say(event)
         return stream.getvalue().splitlines()
@@ -91,7 +91,7 @@ class TestLines(unittest.TestCase):
 
     def test_quiet_is_quiet(self) -> None:
         stream = io.StringIO()
-        with make_sink(quiet=True, stream=stream) as say:
+        with open_progress(stream, quiet=True) as say:
             say(Note("hello"))
         self.assertEqual(stream.getvalue(), "")
 
@@ -111,11 +111,11 @@ class TestBars(unittest.TestCase):
 
     def test_a_terminal_gets_bars(self) -> None:
         stream = Terminal()
-        with make_sink(quiet=False, stream=stream) as say:
+        with open_progress(stream, quiet=False) as say:
             self.assertIsInstance(say, Bars)
             say(told(50, 100, 0.0))
         self.assertIn("web", stream.getvalue())
-        with make_sink(quiet=False, stream=io.StringIO()) as say:
+        with open_progress(io.StringIO(), quiet=False) as say:
             self.assertIsInstance(say, Lines)
 
 

@@ -1,6 +1,5 @@
 """Progress on stderr: bars on a terminal, now and then a line elsewhere, nothing when asked to be quiet."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -26,9 +25,8 @@ EACH = 3.0
 
 
 @contextmanager
-def make_sink(*, quiet: bool, stream: TextIO | None = None) -> Iterator[ProgressSink]:
-    """Show progress on this stream (stderr) while the context lasts."""
-    stream = stream or sys.stderr
+def open_progress(stream: TextIO, quiet: bool) -> Iterator[ProgressSink]:
+    """Show progress on this stream while the context lasts."""
     if quiet:
         yield show_nothing
     elif stream.isatty():
