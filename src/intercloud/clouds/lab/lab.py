@@ -111,7 +111,7 @@ def status(spec: LabSpec) -> LabStatus:
     """Look at what runs."""
     there = net.namespaces()
     return LabStatus(
-        wan=bool(net.processes(spec.wan_namespace)),
+        wan=wan.is_up(spec, there),
         sites=tuple(site_status(place, place.namespace in there) for place in spec.places()),
     )
 

@@ -53,8 +53,9 @@ class LabCloud:
 
     def records(self) -> tuple[Record, ...]:
         """Every server that was asked for, by name."""
-        directories = sorted((self.place.path / "servers").glob("*/"))
-        return tuple(record for path in directories if (record := load(files(self.place, path.name).record)))
+        self.require_up()
+        names = sorted(path.name for path in (self.place.path / "servers").glob("*/"))
+        return tuple(record for name in names if (record := load(files(self.place, name).record)))
 
     def clusters(self) -> tuple[str, ...]:
         """Names of the clusters that have a server here; one that still waits for its memory does not count."""
@@ -100,6 +101,7 @@ class LabCloud:
             target = self.place.lab.place(peer)
         except KeyError:
             raise CloudUnreachable(f"the lab of {self.name} has no site {peer!r}") from None
+        self.require_up()
         return wan.measure(self.place, target)
 
     # Storage
@@ -187,8 +189,10 @@ class LabCloud:
 
     def server_state(self, name: str) -> ServerState:
         """Ask the process, if there is one."""
-        record = load(files(self.place, name).record)
-        return Guest(self.place, record).state() if record is not None else ServerState.ABSENT
+        try:
+            return self.guest(name).state()
+        except NotFound:
+            return ServerState.ABSENT
 
     # Hypervisor
 
@@ -219,12 +223,19 @@ class LabCloud:
 
     # Parts of the above
 
+    def require_up(self) -> None:
+        """Raise CloudUnreachable when the site was not brought up since this computer started."""
+        if not self.place.is_up():
+            raise CloudUnreachable(f"{self.name} is not up; run: intercloud lab up")
+
     def lock(self) -> AbstractContextManager[None]:
         """Hold what guards the site's records and its quota."""
+        self.require_up()
         return locked(self.place.path / "lock")
 
     def guest(self, name: str) -> Guest:
         """Find a recorded server. Raises NotFound."""
+        self.require_up()
         record = load(files(self.place, name).record)
         if record is None:
             raise NotFound(f"{self.name} has no server {name!r}")

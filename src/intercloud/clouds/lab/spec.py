@@ -134,6 +134,10 @@ class Place:
         """The site's WAN address for tunnels: on the internal port of the bridge that leads to the uplink."""
         return f"10.254.0.{self.number}"
 
+    def is_up(self) -> bool:
+        """Whether the namespace is there; it does not outlive the computer's running."""
+        return Path("/run/netns", self.namespace).exists()
+
     def site(self) -> Site:
         """The site as the control layer sees it."""
         peers: Mapping[str, tuple[str, str]] = {

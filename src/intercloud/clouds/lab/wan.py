@@ -5,7 +5,10 @@ program wan.c joins the sites' taps. The rate is a token bucket (tbf) on each si
 """
 
 import json
+import random
 import re
+import subprocess
+from collections.abc import Collection
 from pathlib import Path
 
 from intercloud.clouds.lab.net import add_namespace, batch, links, processes
@@ -16,13 +19,19 @@ from intercloud.model.site import WanPath
 from intercloud.units import BitsPerSecond, Seconds
 
 SOURCE = Path(__file__).with_name("wan.c")
-IPERF_PORT = 5201
+IPERF_PORTS = range(48000, 49000)
 
 
 def up(spec: LabSpec) -> None:
     """Make every site's uplink and join them; safe to repeat, and repeated with other figures it changes them."""
     add_namespace(spec.wan_namespace)
     (join_by_netem if has_netem(spec.wan_namespace) else join_by_program)(spec)
+
+
+def is_up(spec: LabSpec, namespaces: Collection[str]) -> bool:
+    """Whether something joins the sites."""
+    name = spec.wan_namespace
+    return name in namespaces and ("wan" in links(name) or bool(processes(name)))
 
 
 def has_netem(namespace: str) -> bool:
@@ -96,12 +105,19 @@ def round_trip(source: Place, target: Place) -> Seconds:
 
 def rate(source: Place, target: Place) -> BitsPerSecond:
     """Measure one TCP stream for a second, after half a second of slow start."""
-    run(inside(target.namespace, ["iperf3", "--server", "--one-off", "--daemon", "--bind", target.address]))
-    words = ["iperf3", "--client", target.address, "--time", "1", "--omit", "0.5", "--json"]
-    try:
-        said = json.loads(run(inside(source.namespace, [*words, "--connect-timeout", "2000"])))
-    except CloudError as error:
-        raise CloudUnreachable(f"no TCP from {source.name} to {target.name} over the WAN ({error})") from error
+    address = ["--port", str(random.choice(IPERF_PORTS))]
+    listen = ["setpriv", "--pdeathsig", "KILL", "iperf3", "--server", "--one-off", "--forceflush", *address]
+    connect = ["iperf3", "--client", target.address, "--connect-timeout", "2000", "--json", *address]
+    connect += ["--time", "1", "--omit", "0.5"]
+    with subprocess.Popen(inside(target.namespace, listen), stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            next((line for line in server.stdout if "listening" in line), None)
+            said = json.loads(run(inside(source.namespace, connect)))
+        except CloudError as error:
+            raise CloudUnreachable(f"no TCP from {source.name} to {target.name} over the WAN ({error})") from error
+        finally:
+            server.kill()
     return BitsPerSecond(said["end"]["sum_received"]["bits_per_second"])
 
 

@@ -1,0 +1,48 @@
+"""Pure parts of the lab: command lines, records, addresses."""
+
+import tempfile
+import unittest
+from pathlib import Path
+
+from intercloud.clouds.lab import demo
+from intercloud.clouds.lab.qemu import Accelerator, Files, command
+from intercloud.clouds.lab.record import Record, load, save, without_servers
+from intercloud.clouds.lab.spec import LabSpec
+from intercloud.model.server import Image
+from intercloud.units import Bytes
+
+SHOP = demo.cluster(Image("sha256:00", "guest", Bytes(1)))
+
+
+class Command(unittest.TestCase):
+    def test_source_and_target_are_equal_machines(self) -> None:
+        source = command(SHOP.servers[0], Files(Path("/a/web")), ("tap0",), Accelerator.TCG, incoming=False)
+        target = command(SHOP.servers[0], Files(Path("/b/web")), ("tap0",), Accelerator.TCG, incoming=True)
+        self.assertEqual([word.replace("/a/", "/b/") for word in source] + ["-incoming", "defer", "-S"], target)
+
+    def test_taps_carry_no_partial_checksums(self) -> None:
+        words = command(SHOP.servers[0], Files(Path("/a/web")), ("tap0",), Accelerator.KVM, incoming=False)
+        self.assertIn("tap,id=net0,ifname=tap0,script=no,downscript=no,vnet_hdr=off", words)
+
+    def test_commas_in_paths(self) -> None:
+        words = command(SHOP.servers[0], Files(Path("/a,b")), ("tap0",), Accelerator.KVM, incoming=False)
+        self.assertIn("driver=file,node-name=disk-root-file,filename=/a,,b/disk-root.qcow2,read-only=off", words)
+
+
+class Records(unittest.TestCase):
+    def test_a_record_is_read_as_it_was_written(self) -> None:
+        record = Record(without_servers(SHOP), SHOP.servers[1], slot=3, incoming=True)
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory, "server.json")
+            self.assertIsNone(load(path))
+            save(record, path)
+            self.assertEqual(load(path), record)
+        self.assertEqual((record.memory_port, record.nbd_port), (30006, 30007))
+
+
+class Names(unittest.TestCase):
+    def test_underlay_addresses_are_mutual(self) -> None:
+        a, b, office = (place.site() for place in LabSpec().places())
+        self.assertEqual(a.underlay["lab-b"], tuple(reversed(b.underlay["lab-a"])))
+        self.assertEqual(len({a.datapath_id, b.datapath_id, office.datapath_id}), 3)
+        self.assertEqual({len(site.datapath_id) for site in (a, b, office)}, {16})
