@@ -5,11 +5,10 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 
 from intercloud.control import cutover
 from intercloud.control.messages import Cutover, Drop, Move, Plug, Put, SwitchStatus, Unplug
-from intercloud.control.openflow_app import Batch, Reply, Server, Switch, rehearse
+from intercloud.control.openflow_app import Batch, Server, Switch, rehearse
 from intercloud.control.reconcile import SiteLoop, Wanted
 from intercloud.control.registry import Registry
 from intercloud.control.store import Store
@@ -19,7 +18,7 @@ from intercloud.units import show_seconds
 log = logging.getLogger(__name__)
 
 _CONFIRM_S = 10.0
-_BARRIER_S = 2.0
+_BARRIER_S = 1.0
 
 
 class Controller:
@@ -84,21 +83,25 @@ class Controller:
     def move(self, change: Move) -> Cutover:
         """Do a cutover. After a failure the registry is as it was, and the loops lead the switches back to it."""
         with self._wanted.lock:
-            registry = self._wanted.registry
-            after = registry.move(change.moves)
-            switches = self._connected(registry)
-            if absent := sorted(set(change.moves.values()) - switches.keys()):
-                raise ControlError(f"the switch of {absent[0]} is not connected to the controller; nothing was changed")
-            stages = cutover.stages(registry, change.moves, {name: switch.ports for name, switch in switches.items()})
+            before = self._wanted.registry
+            after = before.move(change.moves)
+            switches = self._connected(before)
+            round_trips = self._knock(switches)
+            if absent := sorted(set(change.moves.values()) - round_trips.keys()):
+                raise ControlError(f"the switch of {absent[0]} does not answer the controller; nothing was changed")
+            stages = cutover.stages(before, change.moves, {name: switches[name].ports for name in round_trips})
             batches = [{site: switches[site].prepare(batch) for site, batch in stage.items()} for stage in stages]
+            # First, because a busy disk may keep even this waiting, and no traffic has been turned yet.
+            self._store.note(after)
             try:
-                result = self._send(batches, switches)
+                started, ended, spent = self._send(batches, switches)
             except ControlError:
+                self._store.note(before)
                 self._wake_all()
                 raise
             self._wanted.registry = after
             self._wanted.version += 1
-            self._store.note(after)
+        result = Cutover(started, ended, spent, {site: round_trips[site] for site in spent})
         threading.Thread(target=self._settle, args=(change, result), name="settle").start()
         return result
 
@@ -154,14 +157,24 @@ class Controller:
         moved = ", ".join(f"{mac} to {site}" for mac, site in change.moves.items())
         log.info("cutover of %s took %s", moved, show_seconds(result.reconfiguration_s))
 
-    def _send(self, stages: Sequence[Mapping[str, Batch]], switches: Mapping[str, Switch]) -> Cutover:
-        """Send stage after stage. A switch that has nothing to do in a stage shows its plain round trip meanwhile."""
+    def _knock(self, switches: Mapping[str, Switch]) -> Mapping[str, float]:
+        """Wake the switches, and find out which of them answer, and in how many seconds."""
+        answers = {}
+        for site, reply in {site: switch.barrier() for site, switch in switches.items()}.items():
+            try:
+                answers[site] = reply.wait(_BARRIER_S)
+            except ControlError as error:
+                log.warning("%s does not take part in the cutover: %s", site, error)
+        return answers
+
+    def _send(
+        self, stages: Sequence[Mapping[str, Batch]], switches: Mapping[str, Switch]
+    ) -> tuple[float, float, Mapping[str, float]]:
+        """Send stage after stage; returns when it started and ended, and the seconds that each switch took."""
         spent: dict[str, float] = defaultdict(float)
-        plain: dict[str, Reply] = {}
         started = time.monotonic()
         for number, stage in enumerate(stages):
             replies = {site: switches[site].send(batch) for site, batch in stage.items()}
-            plain |= {site: switches[site].barrier() for site in switches if site not in plain and site not in stage}
             for site, reply in replies.items():
                 try:
                     spent[site] += reply.wait(_BARRIER_S)
@@ -170,13 +183,7 @@ class Controller:
                         raise ControlError(f"cutover at {site}: {error}; flows go back to where they were") from error
                     log.warning("cutover at %s: %s; its packets take a detour until it answers", site, error)
                     self._loops[site].wake()
-        ended = time.monotonic()
-        plain |= {site: switches[site].barrier() for site in spent if site not in plain}
-        round_trips = {}
-        for site in spent:
-            with suppress(ControlError):
-                round_trips[site] = plain[site].wait(_BARRIER_S)
-        return Cutover(started, ended, dict(spent), round_trips)
+        return started, time.monotonic(), dict(spent)
 
     def _confirm(self, version: int, must: Collection[str], ports: Collection[tuple[str, str]]) -> None:
         """Wait until the switches hold this version or a newer one, and have these (site, device) ports.

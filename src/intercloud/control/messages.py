@@ -79,8 +79,8 @@ class Cutover:
     """How a cutover went. Times in seconds; started and ended on this machine's monotonic clock.
 
     reconfiguration_s: first message → last barrier reply, over all switches. per_switch_s: the same for each switch,
-    waiting for others left out. barrier_rtt_s: a plain barrier's round trip meanwhile, to compare with.
-    A site that is not in per_switch_s was not connected, and is brought up to date when it comes back.
+    waiting for others left out. barrier_rtt_s: a plain barrier's round trip just before.
+    A site that is not in per_switch_s did not answer, and is brought up to date when it comes back.
     """
 
     started: float

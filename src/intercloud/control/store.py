@@ -31,7 +31,7 @@ class Store:
             raise ControlError(f"{self._path} is damaged ({error}); remove it and put everything again") from error
 
     def note(self, registry: Registry) -> None:
-        """Write it beside the old one: from now on it survives the end of this process. Waits for no disk."""
+        """Write it beside the old one: from now on it survives the end of this process. Asks for no flush."""
         with self._lock:
             self._draft.write_bytes(registry.to_json())
             self._draft.replace(self._next)
