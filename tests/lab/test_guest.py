@@ -19,11 +19,12 @@ from pathlib import Path
 
 from intercloud.clouds.lab.guest.build import build_image
 from intercloud.clouds.lab.guest.drive import config_drive, user_data
+from intercloud.clouds.lab.spec import LabSpec
 from tests import needs
 
 HOSTS = {"web": "10.0.2.11", "app": "10.0.2.12", "db": "10.0.2.13"}
 CLONE_NEWNET = 0x40000000
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "intercloud"
+CACHE = LabSpec().cache
 
 
 def command(*words: str) -> str:

@@ -36,6 +36,7 @@ LABEL guest
   INITRD initrd.gz
   APPEND console=ttyS0,115200 quiet panic=5 ipv6.disable=1 mitigations=off tsc=unstable random.trust_cpu=on
 """
+"""tsc=unstable: an emulated processor's counter runs at the host's rate, which another host need not have."""
 _ENVIRONMENT = ("LC_ALL=C", "TZ=UTC", "MTOOLS_SKIP_CHECK=1", "E2FSPROGS_FAKE_TIME=1", "SOURCE_DATE_EPOCH=1")
 _MKE2FS = (
     *("-q", "-F", "-t", "ext4", "-m", "0", "-J", "size=4", "-U", "6b1f6f1e-0000-4000-8000-000000000001", "-E"),
@@ -141,6 +142,9 @@ def _build(kernel: Path, work: Path) -> Path:
 
 def _initramfs(work: Path) -> dict[str, tuple[int, bytes]]:
     """Path → (mode, content) of everything in the initial file system."""
+    busybox = _BUSYBOX.read_bytes()
+    if b"/ld-linux" in busybox:
+        raise CloudError(f"guest image: {_BUSYBOX} needs libraries; install the package busybox-static")
     (modules,) = (work / "kernel/lib/modules").iterdir()
     _run("depmod", "-b", work / "kernel", modules.name, folder=work)
     order = load_order((modules / "modules.dep").read_text(), (*_MODULES, *_CDROM))
@@ -151,7 +155,7 @@ def _initramfs(work: Path) -> dict[str, tuple[int, bytes]]:
     return files | {
         "modules/modules": (0o100644, _names(order[:first])),
         "modules/cdrom": (0o100644, _names(order[first:])),
-        "bin/busybox": (0o100755, _BUSYBOX.read_bytes()),
+        "bin/busybox": (0o100755, busybox),
         "bin/sh": (0o120777, b"busybox"),
         "bin/tiers": (0o100755, (work / "tiers").read_bytes()),
         "etc/acpi/PWRF/00000080": (0o100755, _POWER_OFF),

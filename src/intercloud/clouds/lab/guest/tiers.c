@@ -6,7 +6,6 @@
 #include "guest.h"
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { DB_PORT = 5000, APP_PORT = 6000, WEB_PORT = 80, BLOCK = 16384, CONNECT_MS = 3000, ANSWER_S = 20 };
+enum { DB_PORT = 5000, APP_PORT = 6000, WEB_PORT = 80, BLOCK = 16384, CONNECT_MS = 3000 };
 
 /* ---- db: the file of records ---- */
 
@@ -111,7 +110,7 @@ static struct {
     pthread_mutex_t lock;
     struct upstream *idle;
     const char *host;
-    int port;
+    int port, limit_s;
 } below = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void hang_up(struct upstream *connection)
@@ -141,7 +140,7 @@ static struct upstream *borrow(void)
             return connection; /* nothing to read: neither closed nor out of step */
         hang_up(connection);
     }
-    struct timeval limit = {.tv_sec = ANSWER_S};
+    struct timeval limit = {.tv_sec = below.limit_s};
     struct upstream *connection = calloc(1, sizeof *connection);
     if (!connection || (connection->from.fd = dial(below.host, below.port, CONNECT_MS)) < 0) {
         free(connection);
@@ -269,15 +268,14 @@ static void talk_web(int fd)
 int main(void)
 {
     const char *role = getenv("ROLE") ? getenv("ROLE") : "";
-    signal(SIGPIPE, SIG_IGN);
     if (strcmp(role, "db") == 0) {
         open_records("/data/records");
         serve(DB_PORT, talk_db);
     } else if (strcmp(role, "app") == 0) {
-        below.host = "db", below.port = DB_PORT;
+        below.host = "db", below.port = DB_PORT, below.limit_s = 15;
         serve(APP_PORT, talk_app);
     } else if (strcmp(role, "web") == 0) {
-        below.host = "app", below.port = APP_PORT;
+        below.host = "app", below.port = APP_PORT, below.limit_s = 20; /* app answers first, with its error */
         serve(WEB_PORT, talk_web);
     }
     serve_every_role();
