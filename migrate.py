@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Move a cluster between two clouds: python migrate.py --source lab-a --target lab-b. The same as `intercloud migrate`."""
+"""Move a cluster: python migrate.py --source lab-a --target lab-b does the same as `intercloud migrate`."""
 
 import os
 import sys

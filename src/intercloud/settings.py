@@ -103,7 +103,7 @@ def _default_sites() -> dict[str, LabSite]:
 class Lab(Part):
     """The lab on this computer."""
 
-    name: Name = "demo"
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,14}$")] = "demo"
     root: Path = Path("/var/lib/intercloud/labs")
     cache: Path = Path("/var/cache/intercloud")
     wan: Wan = Wan()

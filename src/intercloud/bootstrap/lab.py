@@ -13,14 +13,14 @@ from intercloud.control import process
 from intercloud.control.client import ControlClient, Endpoint
 from intercloud.endpoints.health import Vantage
 from intercloud.errors import CloudUnreachable
-from intercloud.model.server import Cluster, Server
+from intercloud.model.server import Cluster, Nic, Server
 from intercloud.model.site import Placement
 from intercloud.settings import Settings
 from intercloud.units import show_rate, show_seconds
 
 BOOT = 120.0
 """Seconds for the demo cluster to answer after its servers have been started."""
-Tell = Callable[[str], None]
+Tell = Callable[[str], object]
 
 
 def lab_up(settings: Settings, tell: Tell) -> None:
@@ -63,19 +63,19 @@ def _server_up(clouds: list[LabCloud], cluster: Cluster, server: Server, control
         return
     placement = home.create_server(cluster, server)
     home.start_server(server.name)
-    _register(server.name, cluster, server.nics[0].mac, server.nics[0].ip, placement, control)
+    _register(server.name, server.nics[0], placement, control)
 
 
-def _register(name: str, cluster: Cluster, mac: str, ip: str, placement: Placement, control: ControlClient) -> None:
-    ports = {placement.site: placement.ports[mac]}
-    control.put(endpoints=[Endpoint(name, cluster.networks[0].name, mac, ip, placement.site, ports)])
-    control.plug(mac, placement.site, placement.ports[mac])
+def _register(name: str, nic: Nic, placement: Placement, control: ControlClient) -> None:
+    port = placement.ports[nic.mac]
+    control.put(endpoints=[Endpoint(name, nic.network, nic.mac, nic.ip, placement.site, {placement.site: port})])
+    control.plug(nic.mac, placement.site, port)
 
 
 def _client_up(spec: LabSpec, settings: Settings, cluster: Cluster, control: ControlClient) -> None:
     if settings.probe.vantage in settings.lab.sites:
         client = lab.client(spec.place(settings.probe.vantage), CLIENT, demo.CLIENT, cluster.networks[0])
-        _register(CLIENT, cluster, demo.CLIENT.mac, demo.CLIENT.ip, client.placement, control)
+        _register(CLIENT, demo.CLIENT, client.placement, control)
 
 
 def _wait_for_application(settings: Settings, cluster: Cluster) -> None:

@@ -5,25 +5,19 @@ from collections.abc import Iterator
 from intercloud.clouds.port import ServerState
 from intercloud.mediation.survey import Survey
 from intercloud.model.site import Tunnel
-from intercloud.planning.strategy import Strategy, impossible
+from intercloud.model.strategy import Strategy
 from intercloud.units import show_bytes
 
 
 def blocking(survey: Survey, strategy: Strategy, tunnel: Tunnel) -> tuple[str, ...]:
     """Every reason why this cluster cannot be moved by this strategy."""
     return (
-        *_ability(survey, strategy),
         *_states(survey, strategy),
         *_quota(survey),
         *survey.conflicts,
         *_store(survey),
         *_mtu(survey, tunnel),
     )
-
-
-def _ability(survey: Survey, strategy: Strategy) -> Iterator[str]:
-    if reason := impossible(strategy, survey.source_abilities, survey.target_abilities):
-        yield f"strategy {strategy} cannot be used: {reason}; try --strategy cold"
 
 
 def _states(survey: Survey, strategy: Strategy) -> Iterator[str]:

@@ -19,7 +19,7 @@ from intercloud.clouds.port import Landing
 from intercloud.control.client import ControlClient, Cutover
 from intercloud.errors import IntercloudError, NotConverging
 from intercloud.migration.world import Moving, together
-from intercloud.planning.strategy import Catchup
+from intercloud.model.strategy import Catchup
 from intercloud.planning.switchover import Standing, blackout, freeze_now
 from intercloud.transfer import digest
 from intercloud.transfer.memory import Memory, MemorySample
@@ -33,6 +33,8 @@ LOOK = 0.004
 """Seconds between two looks during the approach; the guests run, so looking costs no blackout."""
 OVERHEAD = Seconds(0.030)
 """Flows, devices' state, loading and resuming together: 20-40 ms on a 2-core machine without KVM, measured."""
+AWAKE = Bytes(32 * 1024)
+"""More than a held server sends in one of QEMU's windows."""
 LONGEST_APPROACH = Seconds(10.0)
 FLUSH = Seconds(30.0)
 """Longest wait for one frozen server's last bytes; a link that is cut in this moment must not freeze it for ever."""
@@ -52,6 +54,7 @@ class Member:
     source_mark: int = 0
     target_mark: int = 0
     rounds_before: int = 0
+    sent_before: Bytes = Bytes(0)
     round_size: Bytes = Bytes(0)
     round_at: float = 0.0
     sample: MemorySample | None = None
@@ -74,7 +77,7 @@ class Member:
         if self.sample is None or sample.passes > self.sample.passes:
             self.round_size, self.round_at = sample.remaining, now
         if self.sample is None:
-            self.rounds_before = sample.passes
+            self.rounds_before, self.sent_before = sample.passes, sample.transferred
         self.sample = sample
         if self.postcopy:  # what it has not sent follows after the switch
             return Standing(Bytes(0), Bytes(0), Seconds(0), Seconds(0), 1)
@@ -84,6 +87,7 @@ class Member:
             Seconds(now - self.round_at),
             Seconds(self.round_size * 8 / share),
             sample.passes - self.rounds_before,
+            sample.transferred > self.sent_before + AWAKE,
             sample.status == "pre-switchover",
         )
 
@@ -122,6 +126,7 @@ class Gang:
             standings = [member.look(share) for member in self.members]
             waited = Seconds(time.monotonic() - began)
             expected = blackout(standings, self.link, OVERHEAD)
+            log.info("approach %.3f s: %s", waited, [(s.rounds, s.remaining, int(s.unsent)) for s in standings])
             if freeze_now(standings, waited) and (expected <= max_blackout or any(s.stopped for s in standings)):
                 return expected
             if waited > LONGEST_APPROACH:
@@ -163,10 +168,7 @@ class Gang:
 
     def _thaw(self, back: Mapping[str, str], why: IntercloudError) -> None:
         """Let every source go on. No target has run: they are started paused, and only commit lets them run."""
-        for member in self.members:
-            for monitor, mark in ((member.source, member.source_mark), (member.target, member.target_mark)):
-                told = " ".join(f"{event.name}:{event.data.get('status', '')}" for event in monitor.events(mark))
-                log.warning("%s had told: %s", monitor.name, told)
+        self.tell_events()
 
         def thaw(member: Member) -> None:
             member.memory.cancel()
@@ -174,8 +176,21 @@ class Gang:
             member.source.execute("cont")
 
         acts: list[Callable[[], object]] = [partial(thaw, member) for member in self.members]
-        for act in (*acts, partial(self.control.cutover, back)):
+        acts.append(partial(self.control.cutover, back))
+        for act in acts:
             try:
                 act()
             except IntercloudError as error:
                 why.add_note(f"while going back: {error}")
+
+    def tell_events(self) -> None:
+        """Log what each hypervisor told since the approach, and when."""
+        began = self.cutover.started if self.cutover else 0.0
+        for member in self.members:
+            for monitor, mark in ((member.source, member.source_mark), (member.target, member.target_mark)):
+                told = (
+                    f"{(event.at - began) * 1000:.1f} {event.name} {event.data.get('status', '')}".strip()
+                    for event in monitor.events(mark)
+                    if event.name != "JOB_STATUS_CHANGE"
+                )
+                log.info("%s, ms from the first flow: %s", monitor.name, ", ".join(told))

@@ -1,5 +1,6 @@
 """One migration from request to report."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from intercloud.clouds.port import Cloud
 from intercloud.control.client import ControlClient
 from intercloud.endpoints.health import Vantage, differences
 from intercloud.endpoints.observer import Probe
-from intercloud.endpoints.result import ProbeConfig
+from intercloud.endpoints.result import ProbeConfig, ProbeResult
 from intercloud.errors import IntercloudError, Refused
 from intercloud.migration.phases import ITINERARIES
 from intercloud.migration.plan import Limits, Plan
@@ -20,6 +21,8 @@ from intercloud.migration.world import World
 from intercloud.model.progress import ProgressSink
 from intercloud.model.report import Report
 from intercloud.workflow.runs import Runs
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
         with _watched(plan, around) as probe:
             error = _run(world, around.database)
             end = time.monotonic()
-            result = probe.stop() if probe else None
+            result = _stop(probe, error)
     return make_report(request, world, result, end, error)
 
 
@@ -64,6 +67,17 @@ def _run(world: World, database: str) -> IntercloudError | None:
         except IntercloudError as error:
             return error
     return None
+
+
+def _stop(probe: Probe | None, error: IntercloudError | None) -> ProbeResult | None:
+    """Ask the probe what it saw; a migration is not lost because nobody watched it."""
+    try:
+        return probe.stop() if probe else None
+    except IntercloudError as silent:
+        log.error("%s", silent)
+        if error:
+            error.add_note(str(silent))
+        return None
 
 
 @contextmanager

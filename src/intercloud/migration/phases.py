@@ -5,7 +5,7 @@ Undone from the last to the first when something fails before the commit; after 
 
 from intercloud.migration.steps import cold, finish, live, prepare, switch
 from intercloud.migration.world import World
-from intercloud.planning.strategy import Strategy
+from intercloud.model.strategy import Strategy
 from intercloud.workflow.step import Step
 
 LIVE: tuple[Step[World], ...] = (

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from intercloud.model.server import Cluster
 from intercloud.model.site import Tunnel, WanPath
-from intercloud.planning.strategy import Choice, Strategy
+from intercloud.model.strategy import Choice, Strategy
 from intercloud.units import Seconds
 
 

@@ -21,7 +21,7 @@ from intercloud.model.report import (
     Status,
     Wan,
 )
-from intercloud.planning.strategy import Strategy
+from intercloud.model.strategy import Strategy
 from intercloud.units import Bytes, Seconds
 
 DEVICE_STATE = Bytes(250_000)

@@ -13,10 +13,11 @@ from pathlib import Path
 from intercloud.clouds.port import Cloud
 from intercloud.errors import Refused
 from intercloud.mediation.findings import blocking
-from intercloud.mediation.survey import survey
+from intercloud.mediation.survey import Survey, survey
 from intercloud.migration.plan import Limits, Plan
 from intercloud.model.site import Tunnel
-from intercloud.planning.strategy import Strategy, choose
+from intercloud.model.strategy import Strategy
+from intercloud.planning.strategy import choose, impossible
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,19 @@ def make_plan(request: Request, source: Cloud, target: Cloud, tunnel: Tunnel, li
         source=request.source,
         target=request.target,
         cluster=seen.cluster,
-        strategy=Strategy(choice.strategy),
+        strategy=choice.strategy,
         choices={server.name: choice for server in seen.cluster.servers},
         path=seen.path,
         tunnel=tunnel,
         limits=limits,
         started=request.started,
-        findings=blocking(seen, choice.strategy, tunnel),
+        findings=(*_possible(choice.strategy, seen), *blocking(seen, choice.strategy, tunnel)),
     )
+
+
+def _possible(strategy: Strategy, seen: Survey) -> Iterator[str]:
+    if reason := impossible(strategy, seen.source_abilities, seen.target_abilities):
+        yield f"strategy {strategy} cannot be used: {reason}; try --strategy cold"
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from intercloud.migration.timeline import Timeline
 from intercloud.model.progress import PhaseChange, ProgressSink, ServerProgress
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
-from intercloud.planning.strategy import Catchup, Choice
+from intercloud.model.strategy import Catchup, Choice
 from intercloud.transfer.memory import Memory, MemorySample
 from intercloud.transfer.mirror import Mirror
 from intercloud.transfer.qmp import Qmp

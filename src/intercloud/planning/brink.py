@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from intercloud.planning.strategy import Catchup
+from intercloud.model.strategy import Catchup
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 BRINK = Bytes(8 * MIB)

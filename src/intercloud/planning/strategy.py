@@ -1,35 +1,10 @@
 """Which strategy each server moves by, and why."""
 
 from collections.abc import Set
-from dataclasses import dataclass
-from enum import StrEnum
 
 from intercloud.clouds.ability import Ability
+from intercloud.model.strategy import Catchup, Choice, Strategy
 from intercloud.units import BitsPerSecond
-
-
-class Strategy(StrEnum):
-    """How a server moves."""
-
-    LIVE = "live"
-    COLD = "cold"
-
-
-class Catchup(StrEnum):
-    """What is done about a guest that writes its memory faster than the link carries it."""
-
-    NONE = "none"
-    AUTO_CONVERGE = "auto-converge"
-    POSTCOPY = "post-copy"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One server's strategy. why: one line for people."""
-
-    strategy: Strategy
-    why: str
-    catchup: Catchup = Catchup.NONE
 
 
 def choose(wanted: str, source: Set[Ability], target: Set[Ability]) -> Choice:

@@ -12,6 +12,8 @@ from intercloud.units import BitsPerSecond, Bytes, Seconds
 
 SMALL = Bytes(1_000_000)
 """A sum of bytes not worth waiting to shrink: 20 ms of a 400 Mbit/s link, less than the rest of a switchover."""
+LAST = Bytes(256 * 1024)
+"""A round that begins with less may be the one after which QEMU finds next to nothing and stops the guest itself."""
 PATIENCE = Seconds(0.5)
 """In this time of waiting the sum that is accepted doubles, so that an approach always ends."""
 
@@ -22,6 +24,7 @@ class Standing:
 
     remaining: bytes known to be unsent; round_size: bytes that its last round began with; round_age: seconds since
     that round began; round_time: seconds that such a round takes; rounds: begun since the approach began;
+    awake: it has sent something since then (QEMU notes within 100 ms that it may);
     stopped: QEMU found nothing left to send and stopped the guest by itself.
     """
 
@@ -30,6 +33,7 @@ class Standing:
     round_age: Seconds
     round_time: Seconds
     rounds: int
+    awake: bool = True
     stopped: bool = False
 
     @property
@@ -57,6 +61,10 @@ def freeze_now(standings: Sequence[Standing], waited: Seconds) -> bool:
     """
     if any(each.stopped for each in standings):
         return True
+    if not all(each.awake for each in standings):
+        return False
+    if any(each.rounds and each.round_size < LAST for each in standings):
+        return True  # it would stop by itself within moments
     if not all(each.rounds for each in standings):
         return False
     least = sum(each.round_size for each in standings)  # what a hot set costs at best

@@ -7,7 +7,7 @@ from intercloud.mediation.findings import blocking
 from intercloud.mediation.survey import Survey
 from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Server
 from intercloud.model.site import Quota, Tunnel, WanPath
-from intercloud.planning.strategy import Strategy
+from intercloud.model.strategy import Strategy
 from intercloud.units import GIB, MIB, BitsPerSecond, Bytes, Seconds
 
 IMAGE = Image("sha256:00", "guest", Bytes(20 * MIB))
@@ -65,12 +65,6 @@ class Findings(unittest.TestCase):
         stopped = replace(FINE, states={"web": ServerState.STOPPED})
         self.assertIn("web at a is stopped, not running", self.only(stopped))
         self.assertEqual(blocking(stopped, Strategy.COLD, Tunnel.VXLAN), ())
-
-    def test_live_without_hypervisor_access_is_told(self) -> None:
-        self.assertIn(
-            "the target does not offer 'hypervisor'",
-            self.only(replace(FINE, target_abilities=frozenset({Ability.COLD}))),
-        )
 
 
 if __name__ == "__main__":

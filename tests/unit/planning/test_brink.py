@@ -1,7 +1,7 @@
 import unittest
 
+from intercloud.model.strategy import Catchup
 from intercloud.planning.brink import BRINK, MOST_ROUNDS, Allowed, Next, next_move
-from intercloud.planning.strategy import Catchup
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 SHARE = BitsPerSecond(100e6)

@@ -1,7 +1,8 @@
 import unittest
 
 from intercloud.clouds.ability import Ability
-from intercloud.planning.strategy import Catchup, Strategy, catch_up, choose, impossible
+from intercloud.model.strategy import Catchup, Strategy
+from intercloud.planning.strategy import catch_up, choose, impossible
 from intercloud.units import BitsPerSecond
 
 TENANT = frozenset({Ability.COLD})

@@ -4,8 +4,9 @@ import time
 
 from intercloud.errors import NotConverging
 from intercloud.migration.world import Moving, World
+from intercloud.model.strategy import Catchup
 from intercloud.planning.brink import Allowed, Next, next_move
-from intercloud.planning.strategy import Catchup, catch_up
+from intercloud.planning.strategy import catch_up
 from intercloud.transfer import mirror, pace
 from intercloud.transfer.memory import Memory
 from intercloud.transfer.mirror import Mirror, StallWatch

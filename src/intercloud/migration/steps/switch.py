@@ -21,6 +21,7 @@ def switch_over(world: World) -> None:
     world.committed = True
     gang.commit()
     world.cutover = gang.cutover
+    gang.tell_events()
     for member in gang.members:
         moving = world.moving[member.name]
         moving.last_sample = member.sample
