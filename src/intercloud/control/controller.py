@@ -107,15 +107,14 @@ class Controller:
 
     def status(self) -> Mapping[str, SwitchStatus]:
         """Tell how each site's switch is."""
-        registry = self._wanted.registry
+        with self._wanted.lock:
+            registry = self._wanted.registry
+            outcomes = {name: self._loops[name].outcome for name in registry.sites}
         connected = self._connected(registry)
-        found = {}
-        for name in registry.sites:
-            outcome = self._loops[name].outcome
-            found[name] = SwitchStatus(
-                name in connected, outcome.reconciled, outcome.flows, outcome.error, outcome.missing
-            )
-        return found
+        return {
+            name: SwitchStatus(name in connected, o.reconciled, o.flows, o.error, o.missing)
+            for name, o in outcomes.items()
+        }
 
     def _update(self, change: Callable[[Registry], Registry], replug: tuple[str, str] | None = None) -> int:
         """Change the registry, keep it, and wake all loops; returns its version."""

@@ -12,7 +12,6 @@ import signal
 import socketserver
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,7 +40,6 @@ from intercloud.errors import ControlError, IntercloudError
 log = logging.getLogger(__name__)
 
 _READY = "ready"
-_LOCK_S = 2.0
 
 _SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep Python's lock: a cutover must not wait for a loop that reads flows (default 5 ms)."""
@@ -56,8 +54,9 @@ class _Connection(socketserver.StreamRequestHandler):
     server: "ControlServer"
 
     def handle(self) -> None:
-        for line in self.rfile:
-            self.wfile.write(self.server.answer(line) + b"\n")
+        with suppress(ConnectionError):  # the client is gone
+            for line in self.rfile:
+                self.wfile.write(self.server.answer(line) + b"\n")
 
 
 class ControlServer(socketserver.ThreadingUnixStreamServer):
@@ -153,21 +152,14 @@ def _serve(state: Path, listen: str, ready: int | None) -> None:
 def _locked(state: Path) -> Iterator[None]:
     """Hold the pid file while this process lives: one controller for each directory."""
     with (state / PID_FILE).open("a+") as file:
-        deadline = time.monotonic() + _LOCK_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                # Whoever looks whether a controller runs holds the lock for a moment.
-                if time.monotonic() > deadline:
-                    raise ControlError(f"another controller runs in {state}") from None
-                time.sleep(_LOCK_S / 20)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ControlError(f"another controller runs in {state}") from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
-        (state / PID_FILE).unlink(missing_ok=True)
 
 
 def _detach(state: Path) -> int:

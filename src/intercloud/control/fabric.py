@@ -72,9 +72,9 @@ def _network(registry: Registry, network: Network, site: str, ports: Ports) -> I
 
 def _flood(registry: Registry, network: Network, site: str, ports: Ports) -> tuple[Flow, ...]:
     members = [endpoint for endpoint in registry.endpoints.values() if endpoint.network == network.name]
-    local = {_local(e, site, ports) for e in members if e.site == site} - {None}
+    local = (_local(e, site, ports) for e in members if e.site == site)
     peers = {name for e in members for name in (e.site, *e.ports)} - {site}
-    tunnels = {_tunnel(registry, peer, ports) for peer in peers} - {None}
+    tunnels = (_tunnel(registry, peer, ports) for peer in peers)
     return pipeline.flood(network.key, (p for p in local if p is not None), (p for p in tunnels if p is not None))
 
 

@@ -251,6 +251,7 @@ class Server:
         self.switches: Mapping[str, Switch] = {}
         self._on_change = on_change
         self._lock = threading.Lock()
+        self._listen = listen
         self._socket = _listen(listen)
         threading.Thread(target=self._accept, name="openflow-accept", daemon=True).start()
 
@@ -259,6 +260,8 @@ class Server:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        if self._listen.startswith("unix:"):
+            Path(self._listen.removeprefix("unix:")).unlink(missing_ok=True)
         for switch in self.switches.values():
             switch.close()
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ from intercloud.errors import ControlError
 PID_FILE = "controller.pid"
 LOG_FILE = "controller.log"
 SOCKET_FILE = "control.sock"
+
+_FLOCK = "hhqqi"
+"""struct flock on 64-bit Linux: type, whence, start, length, pid."""
 
 _START_S = 30.0
 _STOP_S = 10.0
@@ -35,7 +39,7 @@ def spawn(state_dir: Path, listen: str, python: str = sys.executable) -> int:
                 f"the controller was not ready within {_START_S:g} s; see {state_dir}/{LOG_FILE}"
             ) from None
         pid = running(state_dir)
-        if done.returncode != 0 or pid is None:
+        if pid is None:
             said = done.stderr.strip().splitlines() or [f"see {state_dir}/{LOG_FILE}"]
             raise ControlError(f"cannot start the controller: {said[-1]}")
     return pid
@@ -51,16 +55,15 @@ def stop(state_dir: Path) -> None:
             time.sleep(_POLL_S)
     if running(state_dir) is not None:
         raise ControlError(f"the controller (pid {pid}) does not end")
+    (Path(state_dir) / PID_FILE).unlink(missing_ok=True)
 
 
 def running(state_dir: Path) -> int | None:
-    """Find the pid of the controller that holds the lock on its pid file."""
+    """Find the pid of the controller: the kernel says who holds the lock, so a stale file misleads nobody."""
     try:
         with (Path(state_dir) / PID_FILE).open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read() or 0) or None
-            return None
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
     except FileNotFoundError:
         return None
+    kind, _, _, _, pid = struct.unpack(_FLOCK, answer)
+    return None if kind == fcntl.F_UNLCK else int(pid)

@@ -96,34 +96,37 @@ class SiteLoop:
         return self._ended
 
     def _run(self) -> None:
-        while not self._stopped and self._pass():
-            self._awake.wait(_PERIOD_S if self.outcome.error is None else _RETRY_S)
+        while not self._stopped and not self._ended:
+            try:
+                outcome = self._pass()
+            except ControlError as error:
+                outcome = replace(self.outcome, error=str(error))
+            except Exception as error:  # a mistake of ours must not leave the switch alone for ever
+                log.exception("%s: a pass failed", self._site.name)
+                outcome = replace(self.outcome, error=f"the controller failed: {error!r}")
+            if outcome.error != self.outcome.error:
+                log.info("%s: %s", self._site.name, outcome.error or "in order again")
+            self.outcome = outcome
+            self._on_outcome()
+            self._awake.wait(0 if self._ended else _PERIOD_S if outcome.error is None else _RETRY_S)
             self._awake.clear()
         if self._database is not None:
             self._database.close()
-        self._ended = True
-        self._on_outcome()
 
-    def _pass(self) -> bool:
-        """Make one pass; false when the site has been dropped and nothing is left of it."""
+    def _pass(self) -> Outcome:
         with self._wanted.lock:
             registry, version = self._wanted.registry, self._wanted.version
             self._stale |= self._replug
             self._replug = set()
-        wanted_site = registry.sites.get(self._site.name)
-        try:
-            if wanted_site is None:
-                self._connect(self._site).apply(self._site.bridge, [tunnels.RemoveBridge()])
-                return False
-            self._site = wanted_site
-            outcome = self._converge(registry, version)
-        except ControlError as error:
-            outcome = replace(self.outcome, error=str(error))
-        if outcome.error != self.outcome.error:
-            log.info("%s: %s", self._site.name, outcome.error or "in order again")
-        self.outcome = outcome
-        self._on_outcome()
-        return True
+        site = registry.sites.get(self._site.name)
+        if site is not None:
+            self._site = site
+            return self._converge(registry, version)
+        self._connect(self._site).apply(self._site.bridge, [tunnels.RemoveBridge()])
+        with self._wanted.lock:
+            # Under the lock, so that whoever puts the site again finds this loop at work, or over.
+            self._ended = self._site.name not in self._wanted.registry.sites
+        return Outcome()
 
     def _converge(self, registry: Registry, version: int) -> Outcome:
         site = self._site
