@@ -175,6 +175,12 @@ class CloudContract(unittest.TestCase):
             with self.assertRaises(NotFound), self.source.offer(what):
                 pass
 
+    def test_a_disk_that_is_written_is_not_offered(self) -> None:
+        self.source.create_server(self.cluster, self.one)
+        self.source.start_server("one")
+        with self.assertRaises(CloudError), self.source.offer(DiskRef("one", self.one.disks[0])):
+            pass
+
     def test_several_read_at_once(self) -> None:
         with self.source.offer(self.image) as first, self.source.offer(self.image) as second:
             self.assertNotEqual(first.uri, second.uri)

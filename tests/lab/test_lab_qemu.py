@@ -8,6 +8,7 @@ from intercloud.clouds.lab import demo
 from intercloud.clouds.lab.qemu import Accelerator, Files, command
 from intercloud.clouds.lab.record import Record, load, save, without_servers
 from intercloud.clouds.lab.spec import LabSpec
+from intercloud.errors import CloudError
 from intercloud.model.server import Image
 from intercloud.units import Bytes
 
@@ -24,9 +25,14 @@ class Command(unittest.TestCase):
         words = command(SHOP.servers[0], Files(Path("/a/web")), ("tap0",), Accelerator.KVM, incoming=False)
         self.assertIn("tap,id=net0,ifname=tap0,script=no,downscript=no,vnet_hdr=off", words)
 
+    def test_names_that_would_leave_the_directory(self) -> None:
+        for name in ("..", "", "a b", "x" * 25):
+            with self.assertRaises(CloudError):
+                Files(Path("/a/web")).disk(name)
+
     def test_commas_in_paths(self) -> None:
-        words = command(SHOP.servers[0], Files(Path("/a,b")), ("tap0",), Accelerator.KVM, incoming=False)
-        self.assertIn("driver=file,node-name=disk-root-file,filename=/a,,b/disk-root.qcow2,read-only=off", words)
+        words = command(SHOP.servers[0], Files(Path("/a,b/web")), ("tap0",), Accelerator.KVM, incoming=False)
+        self.assertIn("driver=file,node-name=disk-root-file,filename=/a,,b/web/disk-root.qcow2,read-only=off", words)
 
 
 class Records(unittest.TestCase):

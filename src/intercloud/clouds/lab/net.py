@@ -10,6 +10,7 @@ on the internal port of the bridge that holds the uplink.
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from intercloud.clouds.lab.run import inside, run
 from intercloud.clouds.lab.spec import Place
@@ -46,7 +47,11 @@ def processes(namespace: str) -> tuple[int, ...]:
 
 def add_namespace(name: str, sysctls: Mapping[str, str] = SYSCTLS) -> None:
     """Make a namespace; the same again changes nothing."""
-    if name not in namespaces():
+    path = Path("/run/netns", name)
+    if path.exists() and path.stat().st_dev == path.parent.stat().st_dev:
+        # Cut off between the making of the file and the mount of the namespace on it.
+        run(["ip", "netns", "delete", name])
+    if not path.exists():
         run(["ip", "netns", "add", name])
     run(["ip", "-n", name, "link", "set", "lo", "up"])
     run(inside(name, ["sysctl", "-q", "-w", *(f"{key}={value}" for key, value in sysctls.items())]))

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from intercloud.clouds.ability import Ability
-from intercloud.clouds.lab import offer as nbd
-from intercloud.clouds.lab import wan
+from intercloud.clouds.lab import nbd, wan
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import node
 from intercloud.clouds.lab.record import Record, load, save, without_servers

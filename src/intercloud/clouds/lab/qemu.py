@@ -1,10 +1,12 @@
 """The words that QEMU is started with: pure. Source and target of a live move must be given equal machines."""
 
+import re
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from intercloud.errors import CloudError
 from intercloud.model.server import Server
 from intercloud.units import MIB
 
@@ -16,7 +18,14 @@ TCG_CACHE_MIB = 64
 TCG_EXTRA_KIB = 8
 """Makes RAM no multiple of 256 KiB. Of such a multiple, QEMU before 9.0 reads the dirty bitmap by whole words and then
 forgets to tell TCG's TLB: later writes are not seen as dirty, and a migrated guest's memory is corrupt. KVM is well."""
+NAME = re.compile(r"\w[\w-]{0,23}", re.ASCII)
 NAMES = uuid.UUID("5f0e2f0c-62f5-4f0e-9d1b-6a1f5b0c2a11")
+
+
+def check_name(name: str) -> None:
+    """Raise CloudError for a name of a server or disk that cannot be one of a file, a socket and a block node."""
+    if not NAME.fullmatch(name):
+        raise CloudError(f"the name {name!r}: the lab takes 1 to 24 letters, digits, hyphens and underscores")
 
 
 class Accelerator(StrEnum):
@@ -31,6 +40,9 @@ class Files:
     """Where the files of one server are."""
 
     directory: Path
+
+    def __post_init__(self) -> None:
+        check_name(self.directory.name)
 
     @property
     def record(self) -> Path:
@@ -69,6 +81,7 @@ class Files:
 
     def disk(self, name: str) -> Path:
         """A disk's top layer."""
+        check_name(name)
         return self.directory / f"disk-{name}.qcow2"
 
 

@@ -12,7 +12,7 @@ from intercloud.clouds.lab.run import find_process, inside, kill, run
 from intercloud.clouds.lab.spec import Place, short_hash
 from intercloud.clouds.lab.store import Store
 from intercloud.clouds.port import ServerState
-from intercloud.errors import MonitorError
+from intercloud.errors import CloudUnreachable, MonitorError
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
 
@@ -82,10 +82,10 @@ class Guest:
             return ServerState.STOPPED
         try:
             status = qmp.ask(self.files.own_monitor, "query-status")["status"]
-        except MonitorError:
+        except MonitorError as error:
             if self.pid() is None:
                 return ServerState.STOPPED
-            raise
+            raise CloudUnreachable(f"{self.place.name}: {error}") from error
         match status:
             case "running":
                 return ServerState.RUNNING

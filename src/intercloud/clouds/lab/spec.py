@@ -69,7 +69,9 @@ class LabSpec:
             problems.append(f"name {self.name!r}: expected a lower-case letter, then at most 14 letters or digits")
         if len(set(names)) != len(names) or not 1 <= len(names) <= 32:
             problems.append("sites: expected 1 to 32 different names")
-        longest = max((len(str(place.path)) for place in self.places()), default=0) + len("/servers/") + 15 + 10
+        longest = (
+            max((len(str(place.path)) for place in self.places()), default=0) + len("/servers/") + 24 + len("/qmp.sock")
+        )
         if longest > SOCKET_PATH_LIMIT:
             problems.append(f"root: {self.root} is {longest - SOCKET_PATH_LIMIT} bytes too long for unix sockets in it")
         if not (self.wan.rate > 0 and self.wan.delay >= 0 and 0 <= self.wan.loss < 1 and self.wan.mtu >= 576):

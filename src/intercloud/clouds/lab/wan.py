@@ -104,11 +104,11 @@ def round_trip(source: Place, target: Place) -> Seconds:
 
 
 def rate(source: Place, target: Place) -> BitsPerSecond:
-    """Measure one TCP stream for a second, after half a second of slow start."""
+    """Measure one TCP stream for a second, after a second of slow start."""
     address = ["--port", str(random.choice(IPERF_PORTS))]
     listen = ["setpriv", "--pdeathsig", "KILL", "iperf3", "--server", "--one-off", "--forceflush", *address]
     connect = ["iperf3", "--client", target.address, "--connect-timeout", "2000", "--json", *address]
-    connect += ["--time", "1", "--omit", "0.5"]
+    connect += ["--time", "1", "--omit", "1"]
     with subprocess.Popen(inside(target.namespace, listen), stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

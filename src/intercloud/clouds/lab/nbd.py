@@ -75,19 +75,18 @@ def commands(address: str, nodes: Sequence[str], exports: Mapping[str, str]) -> 
 def daemon(place: Place, pid_file: Path, words: Sequence[str]) -> Iterator[None]:
     """Run one NBD server for the length of the context."""
     guarded = ("setpriv", "--pdeathsig", "KILL", *inside(place.namespace, [*words, "--pidfile", str(pid_file)]))
-    process = subprocess.Popen(guarded, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        # The pid file comes when the exports can be read.
-        end = time.monotonic() + 10
-        while not pid_file.exists():
-            if process.poll() is not None or time.monotonic() > end:
-                process.kill()
-                raise CloudError(f"{place.name}: cannot offer over NBD: {process.communicate()[1].strip()}")
-            time.sleep(0.01)
-        yield
-    finally:
-        process.kill()
-        process.communicate()
+    with subprocess.Popen(guarded, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            # The pid file comes when the exports can be read.
+            end = time.monotonic() + 10
+            while not pid_file.exists():
+                if process.poll() is not None or time.monotonic() > end:
+                    process.kill()
+                    raise CloudError(f"{place.name}: cannot offer over NBD: {process.communicate()[1].strip()}")
+                time.sleep(0.01)
+            yield
+        finally:
+            process.kill()
 
 
 def file_node(path: Path) -> str:
@@ -106,16 +105,15 @@ def copy(namespace: str, uri: str, target: Path, options: Sequence[str], progres
     """
     total = data_bytes(namespace, uri)
     words = ["qemu-img", "convert", "-p", "-f", "raw", *options, uri, str(target)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         inside(namespace, words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        for percent in percents(process):
-            progress(Bytes(int(total * percent / 100)))
-        said = process.communicate(timeout=10)[1].decode(errors="replace").strip()
-    finally:
-        process.kill()
-        process.communicate()
+    ) as process:
+        try:
+            for percent in percents(process):
+                progress(Bytes(int(total * percent / 100)))
+            said = process.communicate(timeout=10)[1].decode(errors="replace").strip()
+        finally:
+            process.kill()
     if process.returncode:
         raise TransferError(f"copy of {uri}: {said.splitlines()[-1] if said else 'no progress; is the WAN up?'}")
     return total
