@@ -48,12 +48,6 @@ def start(place: Place, daemon: str, words: Sequence[str]) -> None:
     run(inside(place.namespace, ["env", *environment, daemon, *words, *options]))
 
 
-def stop(place: Place) -> None:
-    """Kill the daemons; their devices vanish with them."""
-    found = (find_process(place.ovs / f"{name}.pid", str(place.ovs)) for name in ("ovs-vswitchd", "ovsdb-server"))
-    kill([pid for pid in found if pid is not None])
-
-
 def vsctl(place: Place, words: Sequence[str]) -> str:
     """Change the site's database; returns when the switch has done it (10 s at most), unless words say --no-wait."""
     return run(["ovs-vsctl", f"--db=unix:{place.ovs}/db.sock", "--timeout=10", *words])

@@ -29,8 +29,8 @@ LINK_TYPES = {
     "wan": ("link", "add", "wan", "type", "bridge"),
     "tun-o": ("link", "add", "tun-o", "type", "veth", "peer", "name", "tun-k"),
 }
-TBF_BURST = "256k"
-"""More than one TCP segment of 64 KiB, which tbf would otherwise cut up; 5 ms at 400 Mbit/s."""
+BURST = 0.005
+"""Seconds that a site may send faster than the WAN's rate: at 400 Mbit/s several TCP segments of 64 KiB, uncut."""
 
 
 def namespaces() -> frozenset[str]:
@@ -85,8 +85,9 @@ def add_site(place: Place) -> None:
     )
     # The userspace datapath does not complete partial checksums.
     run(inside(place.namespace, ["ethtool", "-K", "tun-k", "tx", "off"]))
-    rate = f"{place.lab.wan.rate:.0f}bit"
-    tbf = ["tbf", "rate", rate, "burst", TBF_BURST, "latency", "50ms"]
+    wan = place.lab.wan
+    burst = max(wan.rate / 8 * BURST, 10 * wan.mtu)
+    tbf = ["tbf", "rate", f"{wan.rate:.0f}bit", "burst", f"{burst:.0f}b", "latency", "50ms"]
     run(["tc", "-n", place.namespace, "qdisc", "replace", "dev", "uplink", "root", "handle", "1:", *tbf])
 
 

@@ -63,14 +63,14 @@ static int open_tap(const char *namespace, int offload) {
     return tap;
 }
 
-static int site_of(const unsigned char *mac) {
+static int station_of(const unsigned char *mac) {
     for (int i = 0; i < known; i++)
         if (!memcmp(stations[i].mac, mac, 6)) return i;
     return -1;
 }
 
 static void learn(const unsigned char *mac, int site) {
-    int found = site_of(mac);
+    int found = station_of(mac);
     if (found < 0 && known < STATIONS) memcpy(stations[found = known++].mac, mac, 6);
     if (found >= 0) stations[found].site = site;
 }
@@ -93,7 +93,7 @@ static void receive(int from, int64_t delay, long loss) {
 }
 
 static void deliver(struct frame *frame) {
-    int station = site_of(frame->bytes + HEADER);
+    int station = station_of(frame->bytes + HEADER);
     int only = station < 0 ? -1 : stations[station].site;
     for (int to = 0; to < sites; to++)
         if (to != frame->from && (only < 0 || only == to))
