@@ -175,12 +175,11 @@ class Switch:
             buffer += chunk
             while len(buffer) >= _of.OFP_HEADER_SIZE:
                 version, kind, length, xid = ofproto_parser.header(buffer)
+                newer = kind == _of.OFPT_HELLO and version > _of.OFP_VERSION  # it will take the older one
+                if length < _of.OFP_HEADER_SIZE or not (newer or version == _of.OFP_VERSION):
+                    raise ControlError("it does not speak OpenFlow 1.4; set the bridge's protocols")
                 if len(buffer) < length:
                     break
-                if length < _of.OFP_HEADER_SIZE or version < _of.OFP_VERSION:
-                    raise ControlError(
-                        f"the switch speaks OpenFlow version {version}, not 1.4; set the bridge's protocols"
-                    )
                 self._handle(kind, xid, bytes(buffer[:length]))
                 del buffer[:length]
 
@@ -253,6 +252,7 @@ class Server:
         self._lock = threading.Lock()
         self._listen = listen
         self._socket = _listen(listen)
+        self.address = self._socket.getsockname()
         threading.Thread(target=self._accept, name="openflow-accept", daemon=True).start()
 
     def close(self) -> None:
