@@ -5,6 +5,7 @@ An adapter's tests derive from CloudContract and set `clouds`; unittest finds on
 
 import dataclasses
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from intercloud.clouds.port import Cloud, DiskRef, Offer, Progress, ServerState
@@ -230,6 +231,21 @@ class CloudContract(unittest.TestCase):
         self.assertEqual(self.source.server_state("one"), ServerState.ABSENT)
         self.source.receive_server(self.cluster, self.one)
         self.assert_refused(QuotaReached, replace(self.server("two", 2), vcpus=allowed.vcpus))
+
+    def test_the_quota_holds_when_two_ask_at_once(self) -> None:
+        half = self.source.quota()[0].vcpus // 2 + 1
+        servers = [replace(server, vcpus=half) for server in self.cluster.servers]
+
+        def make(server: Server) -> bool:
+            try:
+                self.source.create_server(self.cluster, server)
+            except QuotaReached:
+                return False
+            return True
+
+        with ThreadPoolExecutor() as pool:
+            self.assertEqual(sorted(pool.map(make, servers)), [False, True])
+        self.assertEqual(self.source.quota()[1].vcpus, half)
 
     def test_a_missing_image(self) -> None:
         missing = replace(self.image, digest="sha256:" + "2" * 64)

@@ -102,6 +102,17 @@ class Disks(unittest.TestCase):
         time.sleep(0.3)
         self.assertEqual(net.processes(namespace), before)
 
+    def test_a_deleted_server_leaves_nothing(self) -> None:
+        place = self.source.place
+        (tap,) = self.source.guest("one").placement.ports.values()
+        processes = net.processes(place.namespace)
+        self.source.start_server("one")
+        self.assertIn(tap, net.links(place.namespace))
+        self.source.delete_server("one")
+        self.assertNotIn(tap, net.links(place.namespace))
+        self.assertEqual(net.processes(place.namespace), processes)
+        self.assertEqual(list((place.path / "servers").iterdir()), [])
+
     def test_a_killed_guest_is_a_stopped_server_and_boots_again(self) -> None:
         self.source.start_server("one")
         pid = self.source.guest("one").pid()
