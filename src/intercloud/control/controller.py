@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from intercloud.control import cutover
 from intercloud.control.messages import Cutover, Drop, Move, Plug, Put, SwitchStatus, Unplug
 from intercloud.control.openflow_app import Batch, Server, Switch, rehearse
-from intercloud.control.reconcile import SiteLoop, Wanted
+from intercloud.control.reconcile import NOT_YET, SiteLoop, Wanted
 from intercloud.control.registry import Registry
 from intercloud.control.store import Store
 from intercloud.errors import ControlError
@@ -72,6 +72,10 @@ class Controller:
         version = self._update(
             lambda registry: registry.plug(change.mac, change.site, change.port), replug=(change.site, change.port)
         )
+        self._confirm(version, {change.site}, ())
+        why = self._loops[change.site].outcome.missing.get(change.port, NOT_YET)
+        if why != NOT_YET:
+            raise ControlError(f"{change.site}: {change.port}: {why}")
         self._confirm(version, {change.site}, {(change.site, change.port)})
         self._rehearse(change.site)
 
@@ -126,8 +130,8 @@ class Controller:
             if replug is not None:
                 self._loops[replug[0]].replug(replug[1])
             self._store.note(self._wanted.registry)
-        self._store.settle()
         self._wake_all()
+        self._store.settle()
         return version
 
     def _rehearse(self, site: str) -> None:

@@ -20,6 +20,9 @@ from intercloud.model.site import Site
 
 log = logging.getLogger(__name__)
 
+NOT_YET = "not on the switch yet"
+"""Why a device is missing while nothing is known to be wrong with it."""
+
 _PERIOD_S = 5.0
 _RETRY_S = 1.0
 _ANSWER_S = 5.0
@@ -180,7 +183,7 @@ class SiteLoop:
 
 
 def _missing(want: Layout, found: Found, ports: fabric.Ports) -> Mapping[str, str]:
-    missing = {name: found.errors.get(name, "not on the switch yet") for name in want.ports if name not in ports}
+    missing = {name: found.errors.get(name, NOT_YET) for name in want.ports if name not in ports}
     for name, reason in missing.items():
         if want.ports[name].type:
             raise ControlError(f"tunnel port {name}: {reason}")
