@@ -21,7 +21,7 @@ from intercloud.model.report import (
     Status,
     Wan,
 )
-from intercloud.model.strategy import Strategy
+from intercloud.model.strategy import Catchup, Strategy
 from intercloud.units import Bytes, Seconds
 
 DEVICE_STATE = Bytes(250_000)
@@ -77,6 +77,8 @@ def _gang_limit(world: World) -> Seconds | None:
     for moving in world.moving.values():
         if not (moving.last_sample and moving.final_sample):
             return None
+        if moving.choice.catchup is Catchup.POSTCOPY:
+            continue  # its memory follows after the switch
         dirty += moving.final_sample.transferred - moving.last_sample.transferred
     path = world.plan.path
     state = Bytes(DEVICE_STATE * len(world.moving))

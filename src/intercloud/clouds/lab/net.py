@@ -18,6 +18,8 @@ from intercloud.clouds.lab.spec import Place
 SYSCTLS = {
     # Bounds the unsent queue of the migration's socket, the largest part of a default blackout.
     "net.ipv4.tcp_notsent_lowat": "131072",
+    # A server held at the brink sends little; its last bytes must not wait for the window to open again.
+    "net.ipv4.tcp_slow_start_after_idle": "0",
     "net.ipv4.tcp_rmem": "4096 131072 33554432",
     "net.ipv4.tcp_wmem": "4096 16384 16777216",
     # Each address answers only on its own device: wan and br-wan share one segment.
@@ -29,6 +31,8 @@ LINK_TYPES = {
     "wan": ("link", "add", "wan", "type", "bridge"),
     "tun-o": ("link", "add", "tun-o", "type", "veth", "peer", "name", "tun-k"),
 }
+WAN_NETWORK = "10.255.0.0/24"
+"""The sites' addresses for storage and migration traffic, see Place.address."""
 BURST = 0.005
 """Seconds that a site may send faster than the WAN's rate: at 400 Mbit/s several TCP segments of 64 KiB, uncut."""
 
@@ -81,6 +85,9 @@ def add_site(place: Place) -> None:
             ("link", "set", "tun-o", "mtu", mtu, "up"),
             ("link", "set", "wan", "mtu", mtu, "up"),
             ("addr", "replace", f"{place.address}/24", "dev", "wan"),
+            # BBR, some kernels' default, sends next to nothing for 200 ms every 10 s to measure the round trip
+            # (PROBE_RTT); when that meets a switchover, it is the blackout. CUBIC does not.
+            ("route", "replace", WAN_NETWORK, "dev", "wan", "src", place.address, "congctl", "cubic"),
         ],
     )
     # The userspace datapath does not complete partial checksums.

@@ -1,0 +1,74 @@
+"""A lab of its own for the system tests, with the command line that works on it."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+NAME = "systest"
+TIMEOUT = 240.0
+
+
+class House:
+    """One lab, its configuration file and the command. Sites with too little room are there for the refusals."""
+
+    def __init__(self, **changes: object) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="intercloud-")
+        self.path = Path(self.folder.name)
+        self.lab: dict[str, object] = {
+            "name": NAME,
+            "sites": {
+                "lab-a": {},
+                "lab-b": {},
+                "small": {"vcpus": 2},
+                "full": {"image_store_mib": 1},
+                "office": {"kind": "office"},
+            },
+        }
+        self.config = self.path / "config.json"
+        self.write(**changes)
+
+    def write(self, **changes: object) -> None:
+        """Write the configuration, with changes to the parts named."""
+        content: dict[str, object] = {
+            "clouds": {name: {"type": "lab"} for name in ("lab-a", "lab-b", "small", "full")},
+            "lab": self.lab,
+            "migration": {"state": str(self.path / "runs")},
+            **changes,
+        }
+        self.config.write_text(json.dumps(content))
+
+    def command(self, *words: str) -> list[str]:
+        """Spell a command on this lab."""
+        return [sys.executable, "-m", "intercloud.cli.main", *words, "--config", str(self.config)]
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end."""
+        return subprocess.run(
+            self.command(*words), capture_output=True, text=True, timeout=TIMEOUT, check=False, stdin=subprocess.DEVNULL
+        )
+
+    def up(self, *words: str) -> None:
+        """Bring the lab up, or fail with what it said."""
+        done = self.run("lab", "up", *words)
+        if done.returncode:
+            raise AssertionError(f"lab up: {done.stderr}")
+
+    def down(self) -> None:
+        """Take the lab down."""
+        self.run("lab", "down")
+        self.folder.cleanup()
+
+    def where(self) -> Mapping[str, str]:
+        """Say at which cloud each server of the shop runs."""
+        found = {}
+        for line in self.run("lab", "status").stdout.splitlines():
+            if line.startswith("cluster shop"):
+                cloud, _, servers = line.partition(" at ")[2].partition(": ")
+                for server in servers.split(", "):
+                    name, _, state = server.partition(" ")
+                    if state == "running":
+                        found[name] = cloud
+        return found

@@ -1,0 +1,208 @@
+"""Whole migrations of the demo cluster on a lab: what a user gets, and what is left when it is refused or fails."""
+
+import json
+import signal
+import subprocess
+import time
+import unittest
+
+from tests import needs
+from tests.system.house import NAME, House
+
+house: House
+
+
+def setUpModule() -> None:
+    global house
+    house = House()
+    house.up()
+
+
+def tearDownModule() -> None:
+    house.down()
+
+
+def report(*words: str) -> dict[str, object]:
+    """Migrate, and return the report; the command must succeed."""
+    done = house.run("migrate", *words, "--output", "json", "--quiet")
+    if done.returncode:
+        raise AssertionError(f"migrate {' '.join(words)}: {done.stderr}")
+    content: dict[str, object] = json.loads(done.stdout)
+    return content
+
+
+def all_at(cloud: str) -> dict[str, str]:
+    return {"app": cloud, "db": cloud, "web": cloud}
+
+
+def away_from(cloud: str) -> str:
+    return "lab-a" if cloud == "lab-b" else "lab-b"
+
+
+@needs.lab
+class Moves(unittest.TestCase):
+    def setUp(self) -> None:
+        homes = set(house.where().values())
+        self.assertEqual(len(homes), 1, "the cluster must be whole, at one cloud")
+        self.here = homes.pop()
+        self.there = away_from(self.here)
+
+    def assert_unnoticed(self, report: dict[str, object]) -> None:
+        probe = report["probe"]
+        assert isinstance(probe, dict)
+        self.assertEqual(report["status"], "completed")
+        self.assertEqual(probe["tcp"]["broken"], 0)
+        self.assertEqual(probe["http"]["failed"], 0)
+        self.assertEqual(probe["writes"]["lost"], 0)
+        self.assertGreater(probe["writes"]["acknowledged"], 20)
+        servers = report["servers"]
+        assert isinstance(servers, list)
+        self.assertEqual([each["disk_digest_equal"] for each in servers], [True] * len(servers))
+
+    def test_live_and_back_again(self) -> None:
+        for source, target in ((self.here, self.there), (self.there, self.here)):
+            found = report("--source", source, "--target", target)
+            self.assertEqual(found["strategy"], "live")
+            self.assert_unnoticed(found)
+            self.assertEqual(house.where(), all_at(target))
+
+    def test_cold_keeps_names_addresses_and_data(self) -> None:
+        found = report("--source", self.here, "--target", self.there, "--strategy", "cold")
+        self.assertEqual(found["status"], "completed")
+        probe = found["probe"]
+        assert isinstance(probe, dict)
+        self.assertEqual(probe["writes"]["lost"], 0)
+        self.assertEqual(house.where(), all_at(self.there))
+
+    def test_some_servers_move_and_the_others_stay(self) -> None:
+        self.assert_unnoticed(report("--source", self.here, "--target", self.there, "--servers", "app"))
+        self.assertEqual(house.where(), {**all_at(self.here), "app": self.there})
+        self.assert_unnoticed(report("--source", self.there, "--target", self.here))
+        self.assertEqual(house.where(), all_at(self.here))
+
+    def test_over_gre(self) -> None:
+        house.up("--tunnel", "gre")
+        self.addCleanup(house.up, "--tunnel", "vxlan")
+        found = report("--source", self.here, "--target", self.there)
+        environment = found["environment"]
+        assert isinstance(environment, dict)
+        self.assertEqual(environment["tunnel"], "gre")
+        self.assert_unnoticed(found)
+
+    def test_a_target_that_dies_in_the_middle_leaves_the_source_as_it_was(self) -> None:
+        with self.migration() as running:
+            pid = self.wait_for_target(running)
+            time.sleep(2)
+            subprocess.run(["kill", "-9", str(pid)], check=True)
+            output, complaint = running.communicate(timeout=120)
+        self.assertEqual(running.returncode, 1, complaint)
+        self.assertEqual(json.loads(output)["status"], "rolled-back")
+        self.assert_as_it_was(json.loads(output))
+
+    def test_ctrl_c_rolls_back(self) -> None:
+        with self.migration() as running:
+            self.wait_for_target(running)
+            running.send_signal(signal.SIGINT)
+            output, complaint = running.communicate(timeout=120)
+        self.assertEqual(running.returncode, 1, complaint)
+        self.assertIn("stopped by the user", complaint)
+        self.assert_as_it_was(json.loads(output))
+
+    def test_another_migration_of_the_same_cluster_is_refused_meanwhile(self) -> None:
+        with self.migration() as running:
+            self.wait_for_target(running)
+            second = house.run("migrate", "--source", self.here, "--target", self.there)
+            running.communicate(timeout=120)
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("another migration of cluster shop is under way", second.stderr)
+        self.assertEqual(running.returncode, 0)
+
+    def migration(self) -> "subprocess.Popen[str]":
+        words = ("migrate", "--source", self.here, "--target", self.there, "--output", "json", "--quiet")
+        return subprocess.Popen(
+            house.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def wait_for_target(self, running: "subprocess.Popen[str]") -> int:
+        """Wait for a server that waits for its memory; returns its process."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and running.poll() is None:
+            found = subprocess.run(
+                ["pgrep", "-f", f"/labs/{NAME}/{self.there}/servers/web/.* -incoming"],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if found.stdout.strip():
+                return int(found.stdout.split()[0])
+            time.sleep(0.1)
+        raise AssertionError(f"no server came at {self.there}: {running.communicate(timeout=60)}")
+
+    def assert_as_it_was(self, report: dict[str, object]) -> None:
+        probe = report["probe"]
+        assert isinstance(probe, dict)
+        self.assertEqual(house.where(), all_at(self.here))
+        self.assertEqual(probe["tcp"]["broken"], 0)
+        self.assertEqual(probe["writes"]["lost"], 0)
+
+
+@needs.lab
+class Refusals(unittest.TestCase):
+    """Bad input: one line, nothing changed."""
+
+    def setUp(self) -> None:
+        self.before = house.where()
+        self.here = self.before["web"]
+        self.there = away_from(self.here)
+
+    def assert_refused(self, pattern: str, *words: str, code: int = 1) -> None:
+        done = house.run("migrate", *words, "--quiet")
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertRegex(done.stderr, pattern)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(house.where(), self.before)
+
+    def test_unknown_cloud(self) -> None:
+        self.assert_refused("no cloud is called 'moon'.*lab-a, lab-b", "--source", self.here, "--target", "moon")
+
+    def test_unknown_cluster(self) -> None:
+        words = ("--source", self.here, "--target", self.there, "--cluster", "shoe")
+        self.assert_refused("has no cluster 'shoe'.*shop", *words)
+
+    def test_unknown_server(self) -> None:
+        words = ("--source", self.here, "--target", self.there, "--servers", "web,mail")
+        self.assert_refused("has no server mail", *words)
+
+    def test_same_source_and_target(self) -> None:
+        self.assert_refused("name two different clouds", "--source", self.here, "--target", self.here)
+
+    def test_quota_too_small(self) -> None:
+        self.assert_refused(
+            "small: quota too small: 3 vCPUs needed, 2 free", "--source", self.here, "--target", "small"
+        )
+
+    def test_image_store_full(self) -> None:
+        self.assert_refused("full: image store full", "--source", self.here, "--target", "full")
+
+    def test_tunnel_that_does_not_fit(self) -> None:
+        namespace = f"ic-{NAME}-{self.here}"
+        self.addCleanup(subprocess.run, ["ip", "-n", namespace, "link", "set", "wan", "mtu", "1500"], check=True)
+        subprocess.run(["ip", "-n", namespace, "link", "set", "wan", "mtu", "1420"], check=True)
+        self.assert_refused("make 1450, but the WAN .* carries 1420", "--source", self.here, "--target", self.there)
+
+    def test_wan_down(self) -> None:
+        namespace = f"ic-{NAME}-{self.there}"
+        self.addCleanup(subprocess.run, ["ip", "-n", namespace, "link", "set", "uplink", "up"], check=True)
+        subprocess.run(["ip", "-n", namespace, "link", "set", "uplink", "down"], check=True)
+        self.assert_refused("does not|nothing comes|unreachable|WAN", "--source", self.here, "--target", self.there)
+
+    def test_mistakes_in_the_configuration(self) -> None:
+        self.addCleanup(house.write)
+        house.write(sdn={"tunnel": "ipsec"})
+        done = house.run("migrate", "--source", "lab-a", "--target", "lab-b")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("sdn.tunnel: expected 'vxlan' or 'gre'", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
