@@ -87,14 +87,14 @@ class CloudContract(unittest.TestCase):
         self.assertIn("tests", str(raised.exception))
 
     def test_sites_know_each_other(self) -> None:
-        source, target = self.source.site(), self.target.site()
-        self.assertEqual((source.name, target.name), (self.source.name, self.target.name))
+        source, target = self.source.about().site, self.target.about().site
+        self.assertEqual((source.name, target.name), (self.source.about().name, self.target.about().name))
         self.assertNotEqual(source.datapath_id, target.datapath_id)
         local, remote = source.underlay[target.name]
         self.assertEqual(target.underlay[source.name], (remote, local))
 
     def test_the_path_to_a_peer_is_measured(self) -> None:
-        path = self.source.reach(self.target.name)
+        path = self.source.reach(self.target.about().name)
         self.assertGreater(path.rtt, 0)
         self.assertGreater(path.rate, 1e6)
         self.assertGreaterEqual(path.mtu, 576)
@@ -210,7 +210,7 @@ class CloudContract(unittest.TestCase):
 
     def test_the_same_server_again(self) -> None:
         first = self.source.create_server(self.cluster, self.one)
-        self.assertEqual(first.site, self.source.name)
+        self.assertEqual(first.site, self.source.about().name)
         self.assertEqual(list(first.ports), ["52:54:00:60:00:01"])
         used = self.source.quota()[1]
         self.assertEqual(self.source.create_server(self.cluster, self.one), first)

@@ -28,6 +28,15 @@ class ServerState(StrEnum):
 
 
 @dataclass(frozen=True)
+class About:
+    """What a cloud is. name: for messages; abilities: for the plan; site: the cloud as the control layer sees it."""
+
+    name: str
+    abilities: frozenset[Ability]
+    site: Site
+
+
+@dataclass(frozen=True)
 class DiskRef:
     """One disk of one server."""
 
@@ -80,15 +89,8 @@ Progress = Callable[[Bytes], None]
 class Inventory(Protocol):
     """What there is. Read-only, all of it."""
 
-    @property
-    def name(self) -> str:
-        """The cloud's name in the configuration."""
-
-    def abilities(self) -> frozenset[Ability]:
-        """What this cloud can do for a migration."""
-
-    def site(self) -> Site:
-        """The cloud as the control layer sees it."""
+    def about(self) -> About:
+        """Say what this cloud is. Cheap: nothing is asked of the cloud."""
 
     def clusters(self) -> tuple[str, ...]:
         """Names of the clusters that have at least one server here."""

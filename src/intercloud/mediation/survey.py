@@ -36,22 +36,22 @@ def survey(source: Cloud, target: Cloud, cluster: str, servers: Set[str]) -> Sur
     names = {server.name for server in found.servers}
     if unknown := sorted(servers - names):
         raise NotFound(
-            f"cluster {cluster} at {source.name} has no server {unknown[0]}; it has {', '.join(sorted(names))}"
+            f"cluster {cluster} at {source.about().name} has no server {unknown[0]}; it has {', '.join(sorted(names))}"
         )
     found = found.subset(frozenset(servers or names))
     limit, used = target.quota()
     return Survey(
-        source.name,
-        target.name,
+        source.about().name,
+        target.about().name,
         found,
         {server.name: source.server_state(server.name) for server in found.servers},
-        source.abilities(),
-        target.abilities(),
+        source.about().abilities,
+        target.about().abilities,
         limit,
         used,
         tuple(line for server in found.servers for line in target.conflicts(server)),
         tuple(image for image in images(found) if target.find_image(image.digest) is None),
-        source.reach(target.site().name),
+        source.reach(target.about().site.name),
     )
 
 

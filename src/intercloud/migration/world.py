@@ -96,6 +96,16 @@ class World:
         self._open.close()
 
     @property
+    def here(self) -> str:
+        """Name of the source's site."""
+        return self.source.about().site.name
+
+    @property
+    def there(self) -> str:
+        """Name of the target's site."""
+        return self.target.about().site.name
+
+    @property
     def macs(self) -> tuple[str, ...]:
         """MAC addresses of all cards of all servers."""
         return tuple(nic.mac for moving in self.moving.values() for nic in moving.server.nics)

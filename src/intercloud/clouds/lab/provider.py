@@ -16,10 +16,10 @@ from intercloud.clouds.lab.run import run
 from intercloud.clouds.lab.server import Guest, files
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.lab.store import Store, file_digest, locked
-from intercloud.clouds.port import DiskRef, Landing, Monitor, Offer, Progress, ServerState
+from intercloud.clouds.port import About, DiskRef, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached, TransferError
 from intercloud.model.server import Cluster, Image, Server
-from intercloud.model.site import Placement, Quota, Site, WanPath
+from intercloud.model.site import Placement, Quota, WanPath
 from intercloud.units import Bytes, show_bytes
 
 
@@ -41,14 +41,10 @@ class LabCloud:
 
     # Inventory
 
-    def abilities(self) -> frozenset[Ability]:
-        """Everything, except post-copy where the kernel has no userfaultfd."""
+    def about(self) -> About:
+        """Name it. It can do everything, except post-copy where the kernel has no userfaultfd."""
         missing = set() if Path("/proc/sys/vm/unprivileged_userfaultfd").exists() else {Ability.POSTCOPY}
-        return frozenset(set(Ability) - missing)
-
-    def site(self) -> Site:
-        """The cloud as the control layer sees it."""
-        return self.place.site()
+        return About(self.name, frozenset(set(Ability) - missing), self.place.site())
 
     def records(self) -> tuple[Record, ...]:
         """Every server that was asked for, by name."""

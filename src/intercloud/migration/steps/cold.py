@@ -24,7 +24,7 @@ def stop(world: World) -> None:
 
 def start_again(world: World) -> None:
     """Boot at the source again those that were running there."""
-    site = world.source.site().name
+    site = world.here
 
     def start(moving: Moving) -> None:
         if world.source.server_state(moving.name) is ServerState.STOPPED:
@@ -60,9 +60,9 @@ def copy(world: World) -> None:
 
 def remove(world: World) -> None:
     """Take the servers at the target away; their traffic goes to the source again."""
-    site = world.target.site().name
+    site = world.there
     if world.cutover:
-        world.control.cutover(dict.fromkeys(world.macs, world.source.site().name))
+        world.control.cutover(dict.fromkeys(world.macs, world.here))
 
     def remove_one(moving: Moving) -> None:
         for nic in moving.server.nics:
@@ -74,7 +74,7 @@ def remove(world: World) -> None:
 
 def boot(world: World) -> None:
     """Turn the traffic to the target and boot there. The sources are stopped, so nothing runs twice."""
-    site = world.target.site().name
+    site = world.there
     world.go_on()
 
     def boot_one(moving: Moving) -> None:

@@ -35,7 +35,7 @@ def _compare(world: World, moving: Moving) -> None:
 
 def release(world: World) -> None:
     """Take the servers away from the source: ports, flows, machines, disks."""
-    site = world.source.site().name
+    site = world.here
 
     def remove(moving: Moving) -> None:
         with world.timeline.phase(moving.name, "release"):

@@ -18,7 +18,7 @@ TELL = Seconds(0.1)
 
 def land(world: World) -> None:
     """Make a paused server for each at the target, and plug its cards beside the running ones."""
-    site = world.target.site().name
+    site = world.there
 
     def make(moving: Moving) -> None:
         with world.timeline.phase(moving.name, "landing"):
@@ -37,7 +37,7 @@ def land(world: World) -> None:
 
 def unland(world: World) -> None:
     """Take the servers at the target away, with their ports and disks."""
-    site = world.target.site().name
+    site = world.there
 
     def remove(moving: Moving) -> None:
         for nic in moving.server.nics:

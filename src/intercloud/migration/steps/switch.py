@@ -14,10 +14,9 @@ LAST_PAGE = Seconds(600.0)
 def switch_over(world: World) -> None:
     """Move the whole gang at one moment. Before the commit a failure leaves all running at the source."""
     gang = Gang([Member.of(moving) for moving in world.moving.values()], world.control, world.plan.path.rate)
-    here, there = world.source.site().name, world.target.site().name
     world.load = os.getloadavg()
     gang.approach(world.plan.limits.max_blackout, world.go_on)
-    gang.hand_over(dict.fromkeys(world.macs, there), dict.fromkeys(world.macs, here))
+    gang.hand_over(dict.fromkeys(world.macs, world.there), dict.fromkeys(world.macs, world.here))
     world.committed = True
     gang.commit()
     world.cutover = gang.cutover
