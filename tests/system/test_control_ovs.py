@@ -130,6 +130,40 @@ class OnSwitches:
         self.control.plug(CLIENT.mac, "c", "v-client")
         self.assert_reach()
 
+    def test_silent_switch_stops_a_cutover_before_it_begins(self) -> None:
+        before = {name: site.layout() for name, site in self.sites.items()}
+        for name in ("a", "b"):
+            pid = int((self.sites[name].directory / "ovs-vswitchd.pid").read_text())
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                with self.assertRaisesRegex(
+                    ControlError, f"the switch of {name} does not answer .*nothing was changed"
+                ):
+                    self.control.cutover({WEB.mac: "b"})
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            self.assertEqual({name: site.layout() for name, site in self.sites.items()}, before)
+        self.assertEqual(self.control.registry().endpoint(WEB.mac).site, "a")
+        self.assert_reach()
+
+    def test_silent_third_switch_is_brought_up_to_date_later(self) -> None:
+        pid = int((self.sites["c"].directory / "ovs-vswitchd.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            self.assertEqual(set(self.control.cutover({WEB.mac: "b"}).per_switch_s), {"a", "b"})
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        try:
+            self.assertIn("1 received", self.ping("c", CLIENT, WEB), "by the detour over the old site")
+            wanted = f'output:"?{self.tunnel}-b'
+            until(
+                lambda: re.search(f"{WEB.mac} actions=.*{wanted}", self.sites["c"].ofctl("dump-flows", "--names")),
+                15,
+                "straight",
+            )
+        finally:
+            self.control.cutover({WEB.mac: "a"})
+
     def test_foreign_flows_and_ports_stay(self) -> None:
         site = self.sites["a"]
         site.ofctl("add-flow", "table=0,priority=1,cookie=0x77,in_port=99,actions=drop")

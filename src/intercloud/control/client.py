@@ -97,7 +97,8 @@ class ControlClient:
     def cutover(self, moves: Mapping[str, str]) -> Cutover:
         """Send the traffic for each MAC to a site from now on, make before break; moves: MAC → site.
 
-        Each must be plugged there. After a failure the traffic goes where it went before.
+        Each must be plugged there. When this returns, packets take the new way. After a failure they take the old one.
+        A connected switch of an old or new site that is silent is a failure before anything is changed.
         """
         done: Cutover = adapter(Cutover).validate_python(self._ask(Move(moves)))
         return done

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _CONFIRM_S = 10.0
 _BARRIER_S = 1.0
+_DISK_S = 0.02
 
 
 class Controller:
@@ -85,28 +86,32 @@ class Controller:
         self._confirm(version, {change.site}, ())
 
     def move(self, change: Move) -> Cutover:
-        """Do a cutover. After a failure the registry is as it was, and the loops lead the switches back to it."""
+        """Do a cutover. After a failure the registry is as it was, and the loops lead the switches back to it.
+
+        A switch that is not connected keeps nobody from leaving its site; one that is, and is silent, does.
+        """
         with self._wanted.lock:
             before = self._wanted.registry
             after = before.move(change.moves)
             switches = self._connected(before)
             round_trips = self._knock(switches)
-            if absent := sorted(set(change.moves.values()) - round_trips.keys()):
+            old = {before.endpoint(mac).site for mac in change.moves} & switches.keys()
+            if absent := sorted({*old, *change.moves.values()} - round_trips.keys()):
                 raise ControlError(f"the switch of {absent[0]} does not answer the controller; nothing was changed")
             stages = cutover.stages(before, change.moves, {name: switches[name].ports for name in round_trips})
             batches = [{site: switches[site].prepare(batch) for site, batch in stage.items()} for stage in stages]
-            # First, because a busy disk may keep even this waiting, and no traffic has been turned yet.
-            self._store.note(after)
+            writer = self._note_soon(after, self._wanted.version + 1)
             try:
                 started, ended, spent = self._send(batches, switches)
             except ControlError:
-                self._store.note(before)
+                self._wanted.version += 2
+                self._store.note(before, self._wanted.version)
                 self._wake_all()
                 raise
             self._wanted.registry = after
             self._wanted.version += 1
         result = Cutover(started, ended, spent, {site: round_trips[site] for site in spent})
-        threading.Thread(target=self._settle, args=(change, result), name="settle").start()
+        threading.Thread(target=self._settle, args=(writer, change, result), name="settle").start()
         return result
 
     def status(self) -> Mapping[str, SwitchStatus]:
@@ -129,7 +134,7 @@ class Controller:
             self._start_loops()
             if replug is not None:
                 self._loops[replug[0]].replug(replug[1])
-            self._store.note(self._wanted.registry)
+            self._store.note(self._wanted.registry, version)
         self._wake_all()
         self._store.settle()
         return version
@@ -154,8 +159,16 @@ class Controller:
         switches = self._server.switches
         return {n: switches[site.datapath_id] for n, site in registry.sites.items() if site.datapath_id in switches}
 
-    def _settle(self, change: Move, result: Cutover) -> None:
+    def _note_soon(self, registry: Registry, version: int) -> threading.Thread:
+        """Write before the first flow is sent, if the disk is as fast as usual: a busy one may take a second."""
+        writer = threading.Thread(target=self._store.note, args=(registry, version), name="note")
+        writer.start()
+        writer.join(_DISK_S)
+        return writer
+
+    def _settle(self, writer: threading.Thread, change: Move, result: Cutover) -> None:
         """Do what a cutover may not wait for."""
+        writer.join()
         self._store.settle()
         moved = ", ".join(f"{mac} to {site}" for mac, site in change.moves.items())
         log.info("cutover of %s took %s", moved, show_seconds(result.reconfiguration_s))

@@ -16,6 +16,7 @@ class Store:
         self._next = directory / "registry.json.next"
         self._draft = directory / "registry.json.draft"
         self._lock = threading.Lock()
+        self._version = 0
 
     def load(self) -> Registry:
         """Read the newest whole registry; an empty one when there is none. Raises ControlError when it is damaged."""
@@ -30,9 +31,12 @@ class Store:
         except ValueError as error:
             raise ControlError(f"{self._path} is damaged ({error}); remove it and put everything again") from error
 
-    def note(self, registry: Registry) -> None:
-        """Write it beside the old one: from now on it survives the end of this process. Asks for no flush."""
+    def note(self, registry: Registry, version: int) -> None:
+        """Write it beside the old one, unless a newer version is there: it then survives the end of this process."""
         with self._lock:
+            if version <= self._version:
+                return
+            self._version = version
             self._draft.write_bytes(registry.to_json())
             self._draft.replace(self._next)
 

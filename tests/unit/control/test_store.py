@@ -17,7 +17,7 @@ class TestStore(unittest.TestCase):
         self.file, self.next = self.directory / "registry.json", self.directory / "registry.json.next"
         self.moved = registry().move({WEB.mac: "b"})
         store = Store(self.directory)
-        store.note(registry())
+        store.note(registry(), 1)
         store.settle()
 
     def load(self) -> Registry:
@@ -28,12 +28,18 @@ class TestStore(unittest.TestCase):
             self.assertEqual(Store(Path(empty)).load(), Registry())
 
     def test_noted_is_found_after_the_process_was_killed(self) -> None:
-        Store(self.directory).note(self.moved)
+        Store(self.directory).note(self.moved, 1)
+        self.assertEqual(self.load(), self.moved)
+
+    def test_late_writer_does_not_undo_a_newer_one(self) -> None:
+        store = Store(self.directory)
+        store.note(self.moved, 2)
+        store.note(registry(), 1)
         self.assertEqual(self.load(), self.moved)
 
     def test_settled_leaves_one_file(self) -> None:
         store = Store(self.directory)
-        store.note(self.moved)
+        store.note(self.moved, 1)
         store.settle()
         store.settle()
         self.assertEqual(self.load(), self.moved)
