@@ -21,6 +21,9 @@ check: install ## formatting, lint, types, directions of imports, budgets
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/python -m unittest -q tests.unit.test_house
 
+bench: install ## move the cluster ten times there and back, over both tunnels, idle and busy; prints the table
+	$(SUDO) .venv/bin/python benchmarks/moves.py
+
 lab-up: install ## bring the lab up, with its demo cluster
 	$(RUN) lab up
 
@@ -33,4 +36,4 @@ install: .venv/installed ## Debian packages and the Python environment in .venv
 	@bash scripts/install.sh "$(SUDO)" "$(PYTHON)"
 	@touch $@
 
-.PHONY: help demo test check lab-up lab-down install
+.PHONY: help demo test check bench lab-up lab-down install

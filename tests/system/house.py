@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 NAME = "systest"
+LABS = "/var/lib/intercloud/labs"
 TIMEOUT = 240.0
 
 

@@ -1,13 +1,16 @@
 """Whole migrations of the demo cluster on a lab: what a user gets, and what is left when it is refused or fails."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
 import unittest
+from pathlib import Path
 
 from tests import needs
-from tests.system.house import NAME, House
+from tests.system.house import LABS, NAME, House
 
 house: House
 
@@ -93,7 +96,7 @@ class Moves(unittest.TestCase):
         with self.migration() as running:
             pid = self.wait_for_target(running)
             time.sleep(2)
-            subprocess.run(["kill", "-9", str(pid)], check=True)
+            os.kill(pid, signal.SIGKILL)
             output, complaint = running.communicate(timeout=120)
         self.assertEqual(running.returncode, 1, complaint)
         self.assertEqual(json.loads(output)["status"], "rolled-back")
@@ -125,14 +128,13 @@ class Moves(unittest.TestCase):
 
     def wait_for_target(self, running: "subprocess.Popen[str]") -> int:
         """Wait for a server that waits for its memory; returns its process."""
+        pid_file = Path(LABS, NAME, self.there, "servers", "web", "qemu.pid")
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and running.poll() is None:
-            found = subprocess.run(
-                ["pgrep", "-f", f"/labs/{NAME}/{self.there}/servers/web/.* -incoming"],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if found.stdout.strip():
-                return int(found.stdout.split()[0])
+            with contextlib.suppress(OSError, ValueError):
+                pid = int(pid_file.read_text())
+                if Path(f"/proc/{pid}").exists():
+                    return pid
             time.sleep(0.1)
         raise AssertionError(f"no server came at {self.there}: {running.communicate(timeout=60)}")
 

@@ -34,8 +34,16 @@ class Event:
     at: float
 
 
-@cache
+_first = threading.Lock()
+
+
 def _loop() -> asyncio.AbstractEventLoop:
+    with _first:  # servers are connected to at the same time, and all must share one loop
+        return _make_loop()
+
+
+@cache
+def _make_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="qmp", daemon=True).start()
     return loop

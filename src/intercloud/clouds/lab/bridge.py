@@ -34,6 +34,10 @@ def up(place: Place) -> None:
     batch(place.namespace, [("link", "set", BRIDGE, "up"), address])
 
 
+URGENT = ("nice", "-n", "-10")
+"""A switch has its own processors in the world; here it shares them with the guests, and packets must not wait."""
+
+
 def start(place: Place, daemon: str, words: Sequence[str]) -> None:
     """Start one daemon in the background unless its process lives. It is ready when this returns."""
     pid_file = place.ovs / f"{daemon}.pid"
@@ -45,7 +49,7 @@ def start(place: Place, daemon: str, words: Sequence[str]) -> None:
     options = ["--detach", "--no-chdir", f"--pidfile={pid_file}", f"--log-file={place.ovs}/{daemon}.log"]
     options += [f"--unixctl={place.ovs}/{daemon}.ctl", "-vconsole:off", "-vsyslog:off"]
     environment = [f"OVS_RUNDIR={place.ovs}", f"OVS_LOGDIR={place.ovs}", f"OVS_DBDIR={place.ovs}"]
-    run(inside(place.namespace, ["env", *environment, daemon, *words, *options]))
+    run(inside(place.namespace, ["env", *environment, *URGENT, daemon, *words, *options]))
 
 
 def vsctl(place: Place, words: Sequence[str]) -> str:

@@ -10,11 +10,12 @@ from intercloud.transfer import digest
 
 def verify(world: World) -> None:
     """Ask the application, and compare the disks of both sides. Raises VerifyError; the source is then kept."""
-    problems = list(world.check_application(True))
-    if world.plan.limits.verify_digests:
+    problems = []
+    if world.plan.limits.verify_digests:  # first: asking the application costs the moved servers more than this
         for moving in world.moving.values():  # one after the other: the moved servers need the processors more
             _compare(world, moving)
-        problems += [f"{m.name}: the disks of both sides differ" for m in world.moving.values() if not m.digests_equal]
+        problems = [f"{m.name}: the disks of both sides differ" for m in world.moving.values() if not m.digests_equal]
+    problems += world.check_application(True)
     if problems:
         raise VerifyError(f"{'; '.join(problems)}. It runs at {world.plan.target}; {world.plan.source} keeps its copy")
 

@@ -117,9 +117,8 @@ def _to_the_brink(world: World, moving: Moving, allowed: Allowed) -> None:
                     f"{moving.name} writes its memory faster than the link carries it, even after {len(rounds)} rounds;"
                     " allow post-copy, raise max_blackout_ms, or move it when it is less busy"
                 )
-            if decision is Next.POSTCOPY:
-                if moving.choice.catchup is not Catchup.POSTCOPY:
-                    moving.choose(Catchup.POSTCOPY, "that did not suffice: the rest follows by post-copy")
+            if decision is Next.POSTCOPY and moving.choice.catchup is not Catchup.POSTCOPY:
+                moving.choose(Catchup.POSTCOPY, "that did not suffice: the rest follows by post-copy")
             if decision is not Next.GO_ON:
                 moving.memory.hold()
                 return
