@@ -157,9 +157,11 @@ class Gang:
     def _load(self, member: Member) -> None:
         if member.postcopy:
             member.memory.postcopy()
-        member.mirror.end(member.source_mark)
-        digest.track(member.target, dict(member.landing.monitor.nodes))
+        promises = [member.mirror.end(member.source_mark)]
+        promises += digest.track(member.target, member.landing.monitor.nodes)
         member.memory.wait_flushed(FLUSH, member.source_mark)
+        for keep in promises:
+            keep()
         member.memory.load(FLUSH, member.target_mark)
 
     def commit(self) -> None:

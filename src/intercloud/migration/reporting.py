@@ -48,6 +48,7 @@ def make_report(
         migration_time_s=Seconds(end - request.started),
         environment=_environment(world),
         servers=tuple(_server(world, moving, probe) for moving in world.moving.values()),
+        base_image_bytes=world.image_bytes,
         split_window_s=_split_window(world),
         reconfiguration_s=Seconds(cutover.reconfiguration_s) if cutover else None,
         reconfiguration_per_switch_s=_seconds(cutover.per_switch_s) if cutover else {},

@@ -175,7 +175,7 @@ class Report:
     """One migration.
 
     split_window_s: first source pause → last target resume. reconfiguration_s: first flow message → last barrier reply.
-    migration_time_s: request → source released. barrier_rtt_s: what a bare barrier takes, per site's switch.
+    migration_time_s: request → source released. base_image_bytes: sent once for the whole cluster. barrier_rtt_s: what a bare barrier takes, per site's switch.
     """
 
     run: str
@@ -189,6 +189,7 @@ class Report:
     migration_time_s: Seconds
     environment: Environment
     servers: tuple[ServerReport, ...]
+    base_image_bytes: Bytes = Bytes(0)
     split_window_s: Seconds | None = None
     reconfiguration_s: Seconds | None = None
     reconfiguration_per_switch_s: Mapping[str, Seconds] = field(default_factory=dict)

@@ -7,11 +7,12 @@ ran, tells which blocks. All others must be equal.
 import hashlib
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from intercloud.errors import TransferError
-from intercloud.transfer.qmp import Qmp
+from intercloud.transfer.qmp import Promise, Qmp
 
 BLOCK = 64 * 1024
 """Bytes digested together; the bitmap's granularity too."""
@@ -37,17 +38,23 @@ class Comparison:
         return self.blocks > 0 and self.different == 0
 
 
-def track(target: Qmp, nodes: dict[str, str]) -> None:
+def track(target: Qmp, nodes: Mapping[str, str]) -> list[Promise]:
     """Let the target note from now on which blocks it writes. Called when the disks are equal and nobody runs."""
-    for node in nodes.values():
-        target.execute("block-dirty-bitmap-add", node=node, name=BITMAP, granularity=BLOCK)
+    return [
+        target.promise("block-dirty-bitmap-add", node=node, name=BITMAP, granularity=BLOCK) for node in nodes.values()
+    ]
 
 
 def read_digests(uri: str) -> list[bytes]:
     """Digest every block of what an NBD server offers. The last block may be short."""
     command = ["nice", "-n", "19", "nbdcopy", uri, "-"]  # the moved guests have work to catch up with
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,  # a Ctrl-C that comes after the commit must not spoil the proof
     ) as reader:
         assert reader.stdout is not None and reader.stderr is not None
         digests = []

@@ -12,7 +12,7 @@ from typing import cast
 from intercloud.clouds.port import Landing
 from intercloud.errors import MonitorError, TransferError
 from intercloud.model.server import Disk
-from intercloud.transfer.qmp import Event, Json, Qmp
+from intercloud.transfer.qmp import Event, Json, Promise, Qmp
 from intercloud.units import Bytes
 
 STALL = 30.0
@@ -94,10 +94,11 @@ class Mirror:
                 return str(event.data["error"])
         return "the job ended"
 
-    def end(self, since: int) -> None:
+    def end(self, since: int) -> Promise:
         """End the mirrors of a stopped guest: both sides are equal afterwards. since: event mark before the stop.
 
-        The target's NBD server goes too: its export and its device would both want to write on the node.
+        The target's NBD server goes too, for its export and its device would both want to write on the node: that is
+        promised, and must be kept before the target takes over.
         """
         for disk in self.disks:
             self.source.execute("block-job-cancel", device=_job(disk))
@@ -107,7 +108,7 @@ class Mirror:
                 raise TransferError(f"{self.source.name}: disk {disk.name}: {event.data['error']}")
             # before the server goes: a stopped QEMU flushes all its nodes once more, and fails if one cannot be
             self.source.execute("blockdev-del", node_name=_job(disk))
-        self.target.execute("nbd-server-stop")
+        return self.target.promise("nbd-server-stop")
 
     def forget(self) -> None:
         """Take the mirrors away from the source, whatever state they are in; it then runs as it did before."""

@@ -1,7 +1,7 @@
 """The one door to qemu.qmp: a synchronous monitor of one QEMU process, with its events.
 
 All monitors share one event loop in a background thread, so that a command can be given to a whole gang at the same
-moment (`start`), and an event is stamped when it arrives, not when somebody looks.
+moment (`together`), and an event is stamped when it arrives, not when somebody looks.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
 from typing import cast
 
@@ -23,6 +23,8 @@ COMMAND_TIMEOUT = 20.0
 """Seconds. A monitor that answers nothing for so long belongs to a QEMU that hangs."""
 
 Json = Mapping[str, object]
+Promise = Callable[[], Json]
+"""Waits for the answer to a command that has been sent. Raises MonitorError."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,16 @@ class Qmp:
             self._events.append(event)
             self._news.notify_all()
 
-    def start(self, command: str, /, **arguments: object) -> "Future[object]":
-        """Send a command and return at once; underscores in argument names stand for hyphens."""
-        plain = {name.replace("_", "-"): value for name, value in arguments.items()}
-        return asyncio.run_coroutine_threadsafe(self._client.execute(command, plain or None), _loop())
+    def promise(self, command: str, /, **arguments: object) -> Promise:
+        """Send a command and return at once: what is returned waits for the answer.
 
-    def finish(self, command: str, pending: "Future[object]") -> Json:
-        """Wait for a command that start sent."""
+        QEMU keeps the order of its commands. Underscores in argument names stand for hyphens.
+        """
+        plain = {name.replace("_", "-"): value for name, value in arguments.items()}
+        pending = asyncio.run_coroutine_threadsafe(self._client.execute(command, plain or None), _loop())
+        return partial(self._answer, command, pending)
+
+    def _answer(self, command: str, pending: "Future[object]") -> Json:
         try:
             return cast("Json", pending.result(COMMAND_TIMEOUT))
         except ExecuteError as error:
@@ -113,7 +118,7 @@ class Qmp:
 
     def execute(self, command: str, /, **arguments: object) -> Json:
         """Run one command and return its answer."""
-        return self.finish(command, self.start(command, **arguments))
+        return self.promise(command, **arguments)()
 
     def facts(self) -> dict[str, str]:
         """Tell which accelerator runs the guest, and QEMU's version."""
@@ -173,11 +178,10 @@ class Qmp:
 
 def together(monitors: Mapping[str, Qmp], command: str, **arguments: object) -> None:
     """Give the same command to several machines at the same moment and wait for all of them."""
-    pending = {name: monitor.start(command, **arguments) for name, monitor in monitors.items()}
     failures = []
-    for name, future in pending.items():
+    for answer in [monitor.promise(command, **arguments) for monitor in monitors.values()]:
         try:
-            monitors[name].finish(command, future)
+            answer()
         except MonitorError as error:
             failures.append(error)
     if failures:
