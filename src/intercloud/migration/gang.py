@@ -36,7 +36,7 @@ OVERHEAD = Seconds(0.030)
 AWAKE = Bytes(32 * 1024)
 """More than a held server sends in one of QEMU's windows."""
 LONGEST_APPROACH = Seconds(10.0)
-FLUSH = Seconds(30.0)
+FLUSH = Seconds(10.0)
 """Longest wait for one frozen server's last bytes; a link that is cut in this moment must not freeze it for ever."""
 
 
@@ -177,13 +177,14 @@ class Gang:
             member.memory.wait_ended(FLUSH)
             member.source.execute("cont")
 
-        acts: list[Callable[[], object]] = [partial(thaw, member) for member in self.members]
-        acts.append(partial(self.control.cutover, back))
-        for act in acts:
+        def attempt(act: Callable[[], object]) -> None:
             try:
                 act()
             except IntercloudError as error:
                 why.add_note(f"while going back: {error}")
+
+        together(attempt, [partial(thaw, member) for member in self.members])
+        attempt(partial(self.control.cutover, back))
 
     def tell_events(self) -> None:
         """Log what each hypervisor told since the approach, and when."""

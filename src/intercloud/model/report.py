@@ -175,7 +175,8 @@ class Report:
     """One migration.
 
     split_window_s: first source pause → last target resume. reconfiguration_s: first flow message → last barrier reply.
-    migration_time_s: request → source released. base_image_bytes: sent once for the whole cluster. barrier_rtt_s: what a bare barrier takes, per site's switch.
+    migration_time_s: request → source released. barrier_rtt_s: what a bare barrier takes, per site's switch.
+    base_image_bytes: of base images over the WAN, sent once for the whole cluster.
     """
 
     run: str

@@ -1,13 +1,13 @@
 import unittest
 
-from intercloud.planning.switchover import PATIENCE, SMALL, Standing, blackout, freeze_now
+from intercloud.planning.switchover import LAST, PATIENCE, SMALL, Standing, blackout, freeze_now
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
 LINK = BitsPerSecond(400e6)
 
 
-def standing(remaining: int, size: int, age: float = 0.0, *, rounds: int = 1, stopped: bool = False) -> Standing:
-    return Standing(Bytes(remaining), Bytes(size), Seconds(age), Seconds(size * 8 / LINK), rounds, stopped)
+def standing(remaining: int, size: int, age: float = 0.0, *, rounds: int = 1, **more: bool) -> Standing:
+    return Standing(Bytes(remaining), Bytes(size), Seconds(age), Seconds(size * 8 / LINK), rounds, **more)
 
 
 class Unsent(unittest.TestCase):
@@ -26,13 +26,19 @@ class Unsent(unittest.TestCase):
 
 class Freeze(unittest.TestCase):
     def test_idle_servers_are_frozen_when_each_has_begun_a_round(self) -> None:
-        ready, not_yet = standing(200_000, 200_000), standing(3_000_000, 3_000_000, rounds=0)
+        ready, not_yet = standing(300_000, 300_000), standing(3_000_000, 3_000_000, rounds=0)
         self.assertTrue(freeze_now([ready, ready], Seconds(0)))
         self.assertFalse(freeze_now([ready, not_yet], Seconds(0)))
 
     def test_a_server_that_stopped_by_itself_decides_for_all(self) -> None:
         late = standing(3_000_000, 3_000_000, rounds=0)
         self.assertTrue(freeze_now([late, standing(0, 0, stopped=True)], Seconds(0)))
+
+    def test_one_that_is_about_to_run_dry_decides_for_all_that_are_awake(self) -> None:
+        dry = standing(LAST // 2, LAST // 2)
+        for awake in (True, False):
+            other = standing(900_000, 1_000_000, rounds=0, awake=awake)
+            self.assertEqual(freeze_now([dry, other], Seconds(0)), awake)
 
     def test_a_hot_set_is_accepted_at_what_it_costs_at_best(self) -> None:
         hot = standing(2_000_000, 2_000_000)

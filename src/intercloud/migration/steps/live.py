@@ -105,7 +105,8 @@ def _to_the_brink(world: World, moving: Moving, allowed: Allowed) -> None:
         sample = moving.memory.sample()
         watch.see(sample.transferred)
         done = sample.total if rounds else sample.total - sample.remaining
-        world.progress(moving.name, "memory", sample.total)(Bytes(done))
+        if sample.total:  # QEMU does not say before the first byte
+            world.progress(moving.name, "memory", sample.total)(Bytes(done))
         if sample.status == "pre-switchover":
             return  # nothing was left to send and it stopped by itself; the switchover begins when all are here
         if sample.passes > len(rounds) + 1:
