@@ -6,7 +6,7 @@ The border bridge is not made here: it belongs to the control layer, which finds
 from collections.abc import Sequence
 
 from intercloud.clouds.lab.net import batch, processes
-from intercloud.clouds.lab.run import command_line, find_process, inside, kill, run
+from intercloud.clouds.lab.run import command_line, find_process, inside, kill, run, urgently
 from intercloud.clouds.lab.spec import Place
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -34,10 +34,6 @@ def up(place: Place) -> None:
     batch(place.namespace, [("link", "set", BRIDGE, "up"), address])
 
 
-URGENT = ("nice", "-n", "-10")
-"""A switch has its own processors in the world; here it shares them with the guests, and packets must not wait."""
-
-
 def start(place: Place, daemon: str, words: Sequence[str]) -> None:
     """Start one daemon in the background unless its process lives. It is ready when this returns."""
     pid_file = place.ovs / f"{daemon}.pid"
@@ -49,7 +45,7 @@ def start(place: Place, daemon: str, words: Sequence[str]) -> None:
     options = ["--detach", "--no-chdir", f"--pidfile={pid_file}", f"--log-file={place.ovs}/{daemon}.log"]
     options += [f"--unixctl={place.ovs}/{daemon}.ctl", "-vconsole:off", "-vsyslog:off"]
     environment = [f"OVS_RUNDIR={place.ovs}", f"OVS_LOGDIR={place.ovs}", f"OVS_DBDIR={place.ovs}"]
-    run(inside(place.namespace, ["env", *environment, *URGENT, daemon, *words, *options]))
+    run(inside(place.namespace, ["env", *environment, *urgently(), daemon, *words, *options]))
 
 
 def vsctl(place: Place, words: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from intercloud.clouds.lab.net import add_namespace, batch, links, processes
-from intercloud.clouds.lab.run import command_line, inside, kill, run
+from intercloud.clouds.lab.run import command_line, inside, kill, run, urgently
 from intercloud.clouds.lab.spec import LabSpec, Place, short_hash
 from intercloud.errors import CloudError, CloudUnreachable
 from intercloud.model.site import WanPath
@@ -72,7 +72,7 @@ def join_by_program(spec: LabSpec) -> None:
     running = processes(spec.wan_namespace)
     if [command_line(pid) for pid in running] != [tuple(words)]:
         kill(running)
-        run(inside(spec.wan_namespace, words))
+        run(inside(spec.wan_namespace, [*urgently(), *words]))
 
 
 def build(cache: Path) -> Path:
