@@ -22,6 +22,13 @@ def _unless(reason: str) -> Callable[[_T], _T]:
     return unittest.skipIf(bool(reason), reason)
 
 
+def require(mark: Callable[[type[unittest.TestCase]], type[unittest.TestCase]]) -> None:
+    """Skip a whole module in its setUpModule, as a mark would skip a class."""
+    probe = mark(type("Probe", (unittest.TestCase,), {}))
+    if getattr(probe, "__unittest_skip__", False):
+        raise unittest.SkipTest(getattr(probe, "__unittest_skip_why__", ""))
+
+
 switches = _unless(_missing(("ip", "ethtool", "ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "ovs-ofctl", "ovs-vsctl")))
 """Root and Open vSwitch: switches in network namespaces."""
 

@@ -1,6 +1,7 @@
 """The facade: what a command line, an API or a benchmark can ask of Intercloud."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from intercloud.clouds.port import Cloud
@@ -36,7 +37,7 @@ class Service:
     def migrate(self, request: Request, say: ProgressSink) -> Report:
         """Move a cluster. Raises Refused or NotFound with nothing changed; later failures are in the report."""
         limits = self.settings.migration
-        with ControlClient(self.control) as control:
+        with closing(ControlClient(self.control)) as control:
             around = Surroundings(
                 self.open_cloud,
                 control,

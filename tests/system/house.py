@@ -7,6 +7,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from intercloud.bootstrap.wiring import open_cloud
+from intercloud.clouds.lab.provider import LabCloud
+from intercloud.settings import load
+
 NAME = "systest"
 LABS = "/var/lib/intercloud/labs"
 TIMEOUT = 240.0
@@ -61,6 +65,20 @@ class House:
         """Take the lab down."""
         self.run("lab", "down")
         self.folder.cleanup()
+
+    def cloud(self, name: str) -> LabCloud:
+        """Open one of the clouds behind the command's back."""
+        found = open_cloud(load(self.config), name)
+        assert isinstance(found, LabCloud)
+        return found
+
+    def heat(self, mib: int) -> None:
+        """Let every server rewrite that much memory as fast as it can (0: stop)."""
+        inside = ["ip", "netns", "exec", f"ic-{NAME}-office--client", sys.executable, "-c"]
+        for host in (11, 12, 13):
+            url = f"http://10.50.0.{host}:8080/hot?mib={mib}&rate=0"
+            post = f"import urllib.request as u; u.urlopen(u.Request({url!r}, method='POST'), timeout=20).read()"
+            subprocess.run([*inside, post], timeout=60, check=True)
 
     def where(self) -> Mapping[str, str]:
         """Say at which cloud each server of the shop runs."""

@@ -5,8 +5,10 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
 from tests import needs
@@ -17,6 +19,7 @@ house: House
 
 def setUpModule() -> None:
     global house
+    needs.require(needs.lab)
     house = House()
     house.up()
 
@@ -82,6 +85,15 @@ class Moves(unittest.TestCase):
         self.assertEqual(house.where(), {**all_at(self.here), "app": self.there})
         self.assert_unnoticed(report("--source", self.there, "--target", self.here))
         self.assertEqual(house.where(), all_at(self.here))
+
+    def test_servers_that_write_faster_than_the_link_carries_are_post_copied(self) -> None:
+        house.heat(40)
+        self.addCleanup(house.heat, 0)
+        found = report("--source", self.here, "--target", self.there)
+        self.assert_unnoticed(found)
+        servers = found["servers"]
+        assert isinstance(servers, list)
+        self.assertTrue(all("post-copy" in each["why"] for each in servers), servers)
 
     def test_over_gre(self) -> None:
         house.up("--tunnel", "gre")
@@ -190,6 +202,27 @@ class Refusals(unittest.TestCase):
         self.addCleanup(subprocess.run, ["ip", "-n", namespace, "link", "set", "wan", "mtu", "1500"], check=True)
         subprocess.run(["ip", "-n", namespace, "link", "set", "wan", "mtu", "1420"], check=True)
         self.assert_refused("make 1450, but the WAN .* carries 1420", "--source", self.here, "--target", self.there)
+
+    def test_an_address_that_is_taken_at_the_target(self) -> None:
+        cloud = house.cloud(self.there)
+        shop = house.cloud(self.here).cluster("shop")
+        web = next(server for server in shop.servers if server.name == "web")
+        for words, nic in (
+            ("the IP address 10.50.0.11 in shop is taken by squatter", replace(web.nics[0], mac="52:54:00:99:00:01")),
+            (f"the MAC address {web.nics[0].mac} is taken by squatter", replace(web.nics[0], ip="10.50.0.99")),
+        ):
+            with self.subTest(words):
+                cloud.create_server(replace(shop, name="other"), replace(web, name="squatter", disks=(), nics=(nic,)))
+                self.addCleanup(cloud.delete_server, "squatter")
+                self.assert_refused(words, "--source", self.here, "--target", self.there)
+                cloud.delete_server("squatter")
+
+    def test_the_script_at_the_root_refuses_in_the_same_way(self) -> None:
+        script = Path(__file__).parents[2] / "migrate.py"
+        words = [sys.executable, str(script), "--source", self.here, "--target", "moon", "--config", str(house.config)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("no cloud is called 'moon'", done.stderr)
 
     def test_wan_down(self) -> None:
         namespace = f"ic-{NAME}-{self.there}"

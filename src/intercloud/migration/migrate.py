@@ -13,6 +13,7 @@ from intercloud.endpoints.health import Vantage, differences
 from intercloud.endpoints.observer import Probe
 from intercloud.endpoints.result import ProbeConfig, ProbeResult
 from intercloud.errors import IntercloudError, Refused
+from intercloud.mediation.survey import survey
 from intercloud.migration.phases import ITINERARIES
 from intercloud.migration.plan import Limits, Plan
 from intercloud.migration.reporting import make_report
@@ -48,7 +49,8 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
     """
     source, target = around.open_cloud(request.source), around.open_cloud(request.target)
     with only_one(request.cluster, around.state / "locks"):
-        plan = make_plan(request, source, target, around.control.registry().tunnel, around.limits)
+        seen = survey(source, target, request.cluster, request.servers)
+        plan = make_plan(request, seen, around.control.registry().tunnel, around.limits)
         if plan.findings:
             raise Refused(plan.findings)
         world = World(plan, source, target, around.control, say, _application_check(plan, around.vantage))

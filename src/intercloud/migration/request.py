@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from intercloud.clouds.port import Cloud
 from intercloud.errors import Refused
 from intercloud.mediation.findings import blocking
-from intercloud.mediation.survey import Survey, survey
+from intercloud.mediation.survey import Survey
 from intercloud.migration.plan import Limits, Plan
 from intercloud.model.site import Tunnel
 from intercloud.model.strategy import Strategy
@@ -40,9 +39,8 @@ class Request:
             raise Refused([f"source and target are both {self.source}; name two different clouds"])
 
 
-def make_plan(request: Request, source: Cloud, target: Cloud, tunnel: Tunnel, limits: Limits) -> Plan:
-    """Look at both clouds and decide. Reads only; what speaks against it is in the plan's findings."""
-    seen = survey(source, target, request.cluster, request.servers)
+def make_plan(request: Request, seen: Survey, tunnel: Tunnel, limits: Limits) -> Plan:
+    """Decide, from what there is at both clouds. What speaks against the move is in the plan's findings."""
     choice = choose(request.strategy, seen.source_abilities, seen.target_abilities)
     return Plan(
         run=f"{request.cluster}-{request.started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
