@@ -82,7 +82,9 @@ class Bench:
         done = self.run("migrate", "--source", source, "--target", target, "--output", "json", "--quiet")
         if not done.stdout:
             return {"status": "refused", "message": done.stderr}
-        report: Report = json.loads(done.stdout)
+        report: dict = json.loads(done.stdout)  # type: ignore[type-arg]
+        if report["probe"]:
+            report["probe"].pop("streams")  # hundreds of gaps each; the figures stay
         return report
 
 

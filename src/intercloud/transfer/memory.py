@@ -86,13 +86,13 @@ class Memory:
             raise TransferError(f"{self.source.name}: memory transfer {sample.status}: {sample.error or 'no reason'}")
         return sample
 
-    def wait_round(self, number: int, timeout: Seconds) -> None:
-        """Wait until a round has begun (the first is 1), or for timeout seconds."""
+    def wait_round(self, number: int, timeout: Seconds) -> bool:
+        """Wait until a round has begun (the first is 1), or for timeout seconds; tells whether it has begun."""
 
         def begun(event: Event) -> bool:
             return event.name == "MIGRATION_PASS" and cast("int", event.data["pass"]) >= number
 
-        self.source.wait_quietly(begun, timeout)
+        return self.source.wait_quietly(begun, timeout) is not None
 
     def hold(self) -> None:
         """Keep the server at the brink: it runs on, and next to nothing is sent."""

@@ -121,9 +121,11 @@ def _to_the_brink(world: World, moving: Moving, allowed: Allowed) -> None:
             if decision is Next.POSTCOPY and moving.choice.catchup is not Catchup.POSTCOPY:
                 moving.choose(Catchup.POSTCOPY, "that did not suffice: the rest follows by post-copy")
             if decision is not Next.GO_ON:
-                moving.memory.hold()
+                moving.memory.hold()  # again, for a round that was seen before it was told
                 return
-        moving.memory.wait_round(len(rounds) + 2, TELL)
+            moving.memory.release()
+        if moving.memory.wait_round(len(rounds) + 2, TELL):
+            moving.memory.hold()  # before anything else: an idle guest's round is over in some 20 ms
 
 
 def cancel_memory(world: World) -> None:
