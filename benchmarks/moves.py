@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from intercloud.clouds.lab import demo
+
 LAB = "bench"
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -71,11 +73,7 @@ class Bench:
 
     def heat(self, mib: int) -> None:
         """Let every server rewrite a hot set for ever (0: stop)."""
-        inside = ["ip", "netns", "exec", f"ic-{LAB}-office--client", sys.executable, "-c"]
-        for host in (11, 12, 13):
-            url = f"http://10.50.0.{host}:8080/hot?mib={mib}&rate=0"
-            post = f"import urllib.request as u; u.urlopen(u.Request({url!r}, method='POST'), timeout=20).read()"
-            subprocess.run([*inside, post], timeout=60, check=True)
+        demo.heat(f"ic-{LAB}-office--client", mib)
 
     def move(self, source: str, target: str) -> Report:
         """Move once; a failure is a sample too."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from intercloud.bootstrap.wiring import open_cloud
+from intercloud.clouds.lab import demo
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.settings import load
 
@@ -74,11 +75,7 @@ class House:
 
     def heat(self, mib: int) -> None:
         """Let every server rewrite that much memory as fast as it can (0: stop)."""
-        inside = ["ip", "netns", "exec", f"ic-{NAME}-office--client", sys.executable, "-c"]
-        for host in (11, 12, 13):
-            url = f"http://10.50.0.{host}:8080/hot?mib={mib}&rate=0"
-            post = f"import urllib.request as u; u.urlopen(u.Request({url!r}, method='POST'), timeout=20).read()"
-            subprocess.run([*inside, post], timeout=60, check=True)
+        demo.heat(f"ic-{NAME}-office--client", mib)
 
     def where(self) -> Mapping[str, str]:
         """Say at which cloud each server of the shop runs."""

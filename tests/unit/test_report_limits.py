@@ -2,7 +2,7 @@
 
 import unittest
 
-from intercloud.model.limits import blackout_limit, device_limit
+from intercloud.model.limits import blackout_limit
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 
@@ -16,12 +16,9 @@ class TestLimits(unittest.TestCase):
         limit = blackout_limit(Bytes(0), Bytes(1_000_000), BitsPerSecond(8e6), Seconds(0.025), Seconds(0.005))
         self.assertAlmostEqual(limit, 1.03)
 
-    def test_the_device_limit_is_the_floor(self) -> None:
-        self.assertAlmostEqual(device_limit(Bytes(158_000), BitsPerSecond(200e6), Seconds(0)), 0.00632)
-
     def test_a_path_without_rate_has_no_limit(self) -> None:
         with self.assertRaises(ValueError):
-            device_limit(Bytes(1), BitsPerSecond(0), Seconds(0))
+            blackout_limit(Bytes(1), Bytes(1), BitsPerSecond(0), Seconds(0), Seconds(0))
 
 
 if __name__ == "__main__":

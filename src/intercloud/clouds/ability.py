@@ -12,5 +12,3 @@ class Ability(StrEnum):
     """The hypervisor's monitor can be reached, so a running server can be moved."""
     POSTCOPY = "postcopy"
     """Memory may follow after the switch (userfaultfd)."""
-    BOUNDED_SEND_QUEUE = "bounded-send-queue"
-    """The host bounds unsent socket data (net.ipv4.tcp_notsent_lowat)."""

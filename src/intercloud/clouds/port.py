@@ -50,7 +50,6 @@ class Offer:
 
     uri: what the peer cloud reads over the WAN; local: what a process beside this cloud reads (a digest).
     layer: of a disk over an image, the bytes of its qcow2 overlay, for a peer that has the image: less to carry.
-    format: how the peer must store what it reads: 'raw' for a disk's content and for the bytes of an image file.
     """
 
     uri: str

@@ -111,8 +111,8 @@ class Gang:
         """Monitors at the target."""
         return {member.name: member.target for member in self.members}
 
-    def approach(self, max_blackout: Seconds, go_on: Callable[[], None]) -> Seconds:
-        """Let all send at full speed, and return when it is the moment to freeze them, with the expected blackout.
+    def approach(self, max_blackout: Seconds, go_on: Callable[[], None]) -> None:
+        """Let all send at full speed, and return when it is the moment to freeze them.
 
         go_on: raises when the user asked to stop.
         Raises NotConverging when no moment with a blackout under max_blackout comes; the servers run on.
@@ -128,7 +128,7 @@ class Gang:
             expected = blackout(standings, self.link, OVERHEAD)
             log.info("approach %.3f s: %s", waited, [(s.rounds, s.remaining, int(s.unsent)) for s in standings])
             if freeze_now(standings, waited) and (expected <= max_blackout or any(s.stopped for s in standings)):
-                return expected
+                return
             if waited > LONGEST_APPROACH:
                 raise NotConverging(
                     f"the gang's expected blackout stays at {expected:.2f} s, {max_blackout:.2f} s are allowed; "

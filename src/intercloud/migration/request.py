@@ -6,10 +6,11 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from intercloud.clouds.ability import Ability
 from intercloud.errors import Refused
 from intercloud.mediation.findings import blocking
 from intercloud.mediation.survey import Survey
@@ -42,6 +43,7 @@ class Request:
 def make_plan(request: Request, seen: Survey, tunnel: Tunnel, limits: Limits) -> Plan:
     """Decide, from what there is at both clouds. What speaks against the move is in the plan's findings."""
     choice = choose(request.strategy, seen.source_abilities, seen.target_abilities)
+    both_can = Ability.POSTCOPY in seen.source_abilities and Ability.POSTCOPY in seen.target_abilities
     return Plan(
         run=f"{request.cluster}-{request.started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         source=request.source,
@@ -51,7 +53,7 @@ def make_plan(request: Request, seen: Survey, tunnel: Tunnel, limits: Limits) ->
         choices={server.name: choice for server in seen.cluster.servers},
         path=seen.path,
         tunnel=tunnel,
-        limits=limits,
+        limits=replace(limits, allow_postcopy=limits.allow_postcopy and both_can),
         started=request.started,
         findings=(*_possible(choice.strategy, seen), *blocking(seen, choice.strategy, tunnel)),
     )

@@ -18,8 +18,3 @@ def blackout_limit(dirty: Bytes, device_state: Bytes, rate: BitsPerSecond, delay
     if rate <= 0:
         raise ValueError(f"the path's rate must be positive, not {rate} bit/s")
     return Seconds((dirty + device_state) * 8 / rate + delay + load)
-
-
-def device_limit(device_state: Bytes, rate: BitsPerSecond, delay: Seconds) -> Seconds:
-    """Blackout that nobody can beat without moving device state early: S / B + tau."""
-    return blackout_limit(Bytes(0), device_state, rate, delay, Seconds(0))

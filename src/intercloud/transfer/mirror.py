@@ -110,10 +110,6 @@ class Mirror:
             self.source.execute("blockdev-del", node_name=_job(disk))
         return self.target.promise("nbd-server-stop")
 
-    def forget(self) -> None:
-        """Take the mirrors away from the source, whatever state they are in; it then runs as it did before."""
-        abandon(self.source)
-
 
 def _end_of(job: str) -> Callable[[Event], bool]:
     return lambda event: (

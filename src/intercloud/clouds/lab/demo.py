@@ -1,6 +1,9 @@
 """The demonstration: a shop of three tiers, and a customer in the office."""
 
+import sys
+
 from intercloud.clouds.lab.guest.drive import user_data
+from intercloud.clouds.lab.run import inside, run
 from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Server
 from intercloud.units import MIB, Bytes
 
@@ -28,3 +31,14 @@ def cluster(image: Image) -> Cluster:
         for number, (role, ip) in enumerate(TIERS.items(), start=11)
     )
     return Cluster("shop", (NETWORK,), tuple(servers), HEALTH)
+
+
+def heat(client: str, mib: int) -> None:
+    """Let every server rewrite that many MiB for ever, as fast as it can; 0 stops it. client: a namespace of the lab's.
+
+    Raises CloudError when a server does not answer or has no room.
+    """
+    for address in TIERS.values():
+        url = f"http://{address}:8080/hot?mib={mib}&rate=0"
+        post = f"import urllib.request as u; u.urlopen(u.Request({url!r}, method='POST'), timeout=20).read()"
+        run(inside(client, [sys.executable, "-c", post]), timeout=60)
