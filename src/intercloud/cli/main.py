@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from intercloud import __version__, bootstrap
-from intercloud.cli import lab, report_html, text, values
+from intercloud.cli import lab, migrations, report_html, values
+from intercloud.cli.outcome import complain, deliver
 from intercloud.cli.progress import open_progress
 from intercloud.errors import ConfigError, IntercloudError
 from intercloud.migration.request import Request
-from intercloud.model.report import Report, Status, from_json, to_json
+from intercloud.model.report import from_json
 from intercloud.settings import load
 
 
@@ -25,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--verbose", action="store_true", help="log what is done to stderr")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _migrate(commands.add_parser("migrate", help="move a cluster from one cloud to another"))
+    migrations.add_commands(commands.add_parser("migrations", help="what was moved, and what was cut off"))
+    migrations.add_resume(commands.add_parser("resume", help="go on with every migration that was cut off"))
     lab.add_commands(commands.add_parser("lab", help="the lab: whole clouds on this computer"))
     page = commands.add_parser("report", help="make the HTML page of a stored report")
     page.add_argument("file", type=Path, metavar="FILE.json")
@@ -52,19 +55,7 @@ def _do_migrate(options: argparse.Namespace) -> int:
     request = Request(options.source, options.target, cluster, options.strategy, options.servers)
     with open_progress(sys.stderr, options.quiet) as say:
         report = service.migrate(request, say)
-    if options.report:
-        write(report, options.report)
-    sys.stdout.write(to_json(report) if options.output == "json" else text.render(report))
-    if report.status is not Status.COMPLETED:
-        complain(report.message, *report.findings)
-        return 1
-    return 0
-
-
-def write(report: Report, path: Path) -> None:
-    """Write a report as JSON, and as a page beside it."""
-    path.write_text(to_json(report), encoding="utf-8")
-    path.with_suffix(".html").write_text(report_html.render(report), encoding="utf-8")
+    return deliver(report, options)
 
 
 def _show_report(options: argparse.Namespace) -> int:
@@ -76,12 +67,6 @@ def _show_report(options: argparse.Namespace) -> int:
     page.write_text(report_html.render(report), encoding="utf-8")
     sys.stdout.write(f"{page}\n")
     return 0
-
-
-def complain(*lines: str) -> None:
-    """Say what went wrong, one line each."""
-    for line in lines:
-        sys.stderr.write(f"intercloud: {line}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

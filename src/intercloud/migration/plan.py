@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 
 from pydantic import TypeAdapter
@@ -25,7 +26,9 @@ class Limits:
 class Plan:
     """One migration of a cluster (or of some of its servers).
 
-    started: time.monotonic() of the request. findings: reasons why it cannot be done; a plan with any is refused.
+    started: time.monotonic() of the request, started_at its wall-clock time. running: servers that ran then.
+    images: digests of the base images that its disks lie over; missing: those that the target lacked.
+    findings: reasons why it cannot be done; a plan with any is refused.
     """
 
     run: str
@@ -38,6 +41,10 @@ class Plan:
     tunnel: Tunnel
     limits: Limits
     started: float
+    started_at: datetime | None = None
+    running: frozenset[str] = frozenset()
+    images: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     findings: tuple[str, ...] = field(default=())
 
     def to_json(self) -> str:

@@ -1,19 +1,16 @@
 """What the user asks for, and the plan that comes of it."""
 
-import fcntl
-import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from intercloud.clouds.ability import Ability
+from intercloud.clouds.port import ServerState
 from intercloud.errors import Refused
 from intercloud.mediation.findings import blocking
-from intercloud.mediation.survey import Survey
+from intercloud.mediation.survey import Survey, images
 from intercloud.migration.plan import Limits, Plan
 from intercloud.model.site import Tunnel
 from intercloud.model.strategy import Strategy
@@ -24,7 +21,8 @@ from intercloud.planning.strategy import choose, impossible
 class Request:
     """Move a cluster. servers: only these of it (empty: all); strategy: 'auto', 'live' or 'cold'.
 
-    started: time.monotonic(), since() its wall-clock time: migration time counts from the request.
+    started: time.monotonic(), started_at its wall-clock time: migration time counts from the request.
+    run: name of the migration; made here unless it is given.
     """
 
     source: str
@@ -34,10 +32,14 @@ class Request:
     servers: frozenset[str] = frozenset()
     started: float = field(default_factory=time.monotonic)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    run: str = ""
 
     def __post_init__(self) -> None:
         if self.source == self.target:
             raise Refused([f"source and target are both {self.source}; name two different clouds"])
+        if not self.run:
+            name = f"{self.cluster}-{self.started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+            object.__setattr__(self, "run", name)
 
 
 def make_plan(request: Request, seen: Survey, tunnel: Tunnel, limits: Limits) -> Plan:
@@ -45,7 +47,7 @@ def make_plan(request: Request, seen: Survey, tunnel: Tunnel, limits: Limits) ->
     choice = choose(request.strategy, seen.source_abilities, seen.target_abilities)
     both_can = Ability.POSTCOPY in seen.source_abilities and Ability.POSTCOPY in seen.target_abilities
     return Plan(
-        run=f"{request.cluster}-{request.started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        run=request.run,
         source=request.source,
         target=request.target,
         cluster=seen.cluster,
@@ -55,6 +57,10 @@ def make_plan(request: Request, seen: Survey, tunnel: Tunnel, limits: Limits) ->
         tunnel=tunnel,
         limits=replace(limits, allow_postcopy=limits.allow_postcopy and both_can),
         started=request.started,
+        started_at=request.started_at,
+        running=frozenset(name for name, state in seen.states.items() if state is ServerState.RUNNING),
+        images=tuple(image.digest for image in images(seen.cluster)),
+        missing=tuple(image.digest for image in seen.missing),
         findings=(*_possible(choice.strategy, seen), *blocking(seen, choice.strategy, tunnel)),
     )
 
@@ -62,25 +68,3 @@ def make_plan(request: Request, seen: Survey, tunnel: Tunnel, limits: Limits) ->
 def _possible(strategy: Strategy, seen: Survey) -> Iterator[str]:
     if reason := impossible(strategy, seen.source_abilities, seen.target_abilities):
         yield f"strategy {strategy} cannot be used: {reason}; try --strategy cold"
-
-
-@contextmanager
-def only_one(cluster: str, folder: Path) -> Iterator[None]:
-    """Hold a cluster for one migration at a time, on this machine. Raises Refused, saying who holds it.
-
-    A lock of the kernel's: it ends with its process, however that ends.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{cluster}.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise Refused(
-                [f"another migration of cluster {cluster} is under way ({file.read().strip()}); wait for its end"]
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC")
-        file.flush()
-        yield
-        file.truncate(0)

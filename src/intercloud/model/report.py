@@ -25,7 +25,9 @@ class Status(StrEnum):
     ROLLED_BACK = "rolled-back"
     """The cluster runs on at the source, as before; the target is clean."""
     FAILED = "failed"
-    """Neither: `message` and `findings` say what is where."""
+    """The cluster runs at the target, and is not what it was; the source keeps its copy."""
+    NEEDS_OPERATOR = "needs-operator"
+    """What is where cannot be proven: `message` and `findings` say what is known, what is not, and how to go on."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,8 @@ class Report:
 
     split_window_s: first source pause → last target resume. reconfiguration_s: first flow message → last barrier reply.
     migration_time_s: request → source released. barrier_rtt_s: what a bare barrier takes, per site's switch.
-    base_image_bytes: of base images over the WAN, sent once for the whole cluster.
+    base_image_bytes: of base images over the WAN, sent once for the whole cluster. resumed: how often another process
+    went on with it.
     """
 
     run: str
@@ -198,6 +201,7 @@ class Report:
     probe: Probe | None = None
     timeline: tuple[ServerTimeline, ...] = ()
     findings: tuple[str, ...] = ()
+    resumed: int = 0
     version: int = VERSION
 
 

@@ -115,6 +115,8 @@ class Guest:
         for tap in self.placement.ports.values():
             net.delete_link(self.place.namespace, tap)
         for path in self.files.directory.iterdir():
-            if path != self.files.record:
+            if path.is_dir():  # whoever made the config drive was killed
+                shutil.rmtree(path)
+            elif path != self.files.record:
                 path.unlink()
         shutil.rmtree(self.files.directory)
