@@ -1,6 +1,6 @@
 """The facade: what a command line, an API or a benchmark can ask of Intercloud."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,8 +9,10 @@ from intercloud.control.client import ControlClient
 from intercloud.endpoints.health import Vantage
 from intercloud.endpoints.result import ProbeConfig
 from intercloud.errors import NotFound
+from intercloud.migration.archive import Archive
 from intercloud.migration.migrate import Surroundings, migrate
 from intercloud.migration.plan import Limits, Plan
+from intercloud.migration.recheck import Finding, recheck
 from intercloud.migration.request import Request
 from intercloud.model.progress import ProgressSink
 from intercloud.model.report import Report
@@ -48,6 +50,10 @@ class Service:
                 limits.state,
             )
             return migrate(request, around, say)
+
+    def verify(self, run: str) -> Iterator[Finding]:
+        """Compare the disks that a run moved with its evidence. Raises NotFound when there is none."""
+        return recheck(run, Archive(self.settings.migration.state / "evidence"), self.open_cloud)
 
     def only_cluster(self, cloud: str) -> str:
         """Name the cluster of a cloud that has just one. Raises NotFound, naming those there are."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from intercloud import __version__, bootstrap
-from intercloud.cli import lab, report_html, text, values
+from intercloud.cli import lab, report_html, text, values, verify
 from intercloud.cli.progress import open_progress
 from intercloud.errors import ConfigError, IntercloudError
 from intercloud.migration.request import Request
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _migrate(commands.add_parser("migrate", help="move a cluster from one cloud to another"))
     lab.add_commands(commands.add_parser("lab", help="the lab: whole clouds on this computer"))
+    verify.add_arguments(commands.add_parser("verify", help="compare the disks of an earlier move once more"))
     page = commands.add_parser("report", help="make the HTML page of a stored report")
     page.add_argument("file", type=Path, metavar="FILE.json")
     page.add_argument("--html", type=Path, metavar="FILE.html", help="default: beside the JSON file")

@@ -50,12 +50,14 @@ class Offer:
 
     uri: what the peer cloud reads over the WAN; local: what a process beside this cloud reads (a digest).
     layer: of a disk over an image, the bytes of its qcow2 overlay, for a peer that has the image: less to carry.
+    bitmaps: dirty bitmaps stored with a disk that can be read at `local`; they have missed no write since they began.
     """
 
     uri: str
     local: str
     size: Bytes
     layer: str | None = None
+    bitmaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Member:
     mirror: Mirror
     landing: Landing
     postcopy: bool
+    bitmap: str
     source_mark: int = 0
     target_mark: int = 0
     rounds_before: int = 0
@@ -60,12 +61,12 @@ class Member:
     sample: MemorySample | None = None
 
     @staticmethod
-    def of(moving: Moving) -> "Member":
-        """A server that is at the brink."""
+    def of(moving: Moving, bitmap: str) -> "Member":
+        """A server that is at the brink. bitmap: of the target, for what it writes after the switchover."""
         assert moving.source and moving.target and moving.memory and moving.mirror and moving.landing
         postcopy = moving.choice.catchup is Catchup.POSTCOPY
         member = Member(
-            moving.name, moving.source, moving.target, moving.memory, moving.mirror, moving.landing, postcopy
+            moving.name, moving.source, moving.target, moving.memory, moving.mirror, moving.landing, postcopy, bitmap
         )
         member.source_mark, member.target_mark = moving.source.mark(), moving.target.mark()
         return member
@@ -158,7 +159,7 @@ class Gang:
         if member.postcopy:
             member.memory.postcopy()
         promises = [member.mirror.end(member.source_mark)]
-        promises += digest.track(member.target, member.landing.monitor.nodes)
+        promises += digest.note_writes(member.target, member.landing.monitor, member.bitmap)
         member.memory.wait_flushed(FLUSH, member.source_mark)
         for keep in promises:
             keep()

@@ -14,6 +14,7 @@ from intercloud.endpoints.observer import Probe
 from intercloud.endpoints.result import ProbeConfig, ProbeResult
 from intercloud.errors import IntercloudError, Refused
 from intercloud.mediation.survey import survey
+from intercloud.migration.archive import Archive
 from intercloud.migration.phases import ITINERARIES
 from intercloud.migration.plan import Limits, Plan
 from intercloud.migration.reporting import make_report
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a migration works with. database: URL of the runs' record; state: folder for locks.
+    """What a migration works with. database: URL of the runs' record; state: folder for locks and evidence.
 
     vantage: where the application's clients are (None: nobody looks); probe: run → what to probe, None for no probe.
     """
@@ -53,7 +54,8 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
         plan = make_plan(request, seen, around.control.registry().tunnel, around.limits)
         if plan.findings:
             raise Refused(plan.findings)
-        world = World(plan, source, target, around.control, say, _application_check(plan, around.vantage))
+        check, archive = _application_check(plan, around.vantage), Archive(around.state / "evidence")
+        world = World(plan, source, target, around.control, say, check, archive)
         with _watched(plan, around) as probe:
             error = _run(world, around.database)
             end = time.monotonic()

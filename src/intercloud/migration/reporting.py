@@ -103,6 +103,7 @@ def _server(world: World, moving: Moving, probe: ProbeResult | None) -> ServerRe
         limit_s=limit,
         ratio_to_limit=seen.downtime / limit if seen and limit else None,
         disk_digest_equal=moving.digests_equal,
+        disks=tuple(moving.compared.values()),
     )
 
 

@@ -12,9 +12,12 @@ from typing import TypeVar
 from intercloud.clouds.port import Cloud, Landing, Progress
 from intercloud.control.client import ControlClient, Cutover
 from intercloud.errors import Interrupted
+from intercloud.migration.archive import Archive
 from intercloud.migration.plan import Plan
 from intercloud.migration.timeline import Timeline
+from intercloud.model.evidence import BlockDigests
 from intercloud.model.progress import PhaseChange, ProgressSink, ServerProgress
+from intercloud.model.report import DiskReport
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
 from intercloud.model.strategy import Catchup, Choice
@@ -32,7 +35,8 @@ class Moving:
     """One server on its way. The monitors are open while the run lasts.
 
     sent: bytes of disks over the WAN; first_round: bytes of memory that had to cross once; last_sample: of the last
-    moment before the stop; final_sample: when all had arrived.
+    moment before the stop; final_sample: when all had arrived. digests: of the source's disks, taken while they were
+    copied; compared: disk → how both sides compare.
     """
 
     server: Server
@@ -48,12 +52,18 @@ class Moving:
     first_round: Bytes = Bytes(0)
     last_sample: MemorySample | None = None
     final_sample: MemorySample | None = None
-    digests_equal: bool | None = None
+    digests: dict[str, BlockDigests] = field(default_factory=dict)
+    compared: dict[str, DiskReport] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The server's name."""
         return self.server.name
+
+    @property
+    def digests_equal(self) -> bool | None:
+        """Whether all its disks that were compared are equal; None when none was."""
+        return all(disk.equal for disk in self.compared.values()) if self.compared else None
 
     def choose(self, catchup: Catchup, why: str) -> None:
         """Note what is done about its writing, and why."""
@@ -72,6 +82,7 @@ class World:
     check_application: Callable[[bool], tuple[str, ...]]
     """Asks the application through its static endpoints: one line for each thing that is not as it was before. With
     True the servers must not have booted since."""
+    archive: Archive
     committed: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     timeline: Timeline = field(default_factory=Timeline)

@@ -125,9 +125,10 @@ class LabCloud:
             return
         path = self.guest(what.server).files.disk(what.disk.name)
         exports = {nbd.CONTENT: "disk", nbd.LAYER: "file"}
-        with nbd.serve(self.place, [nbd.file_node(path), nbd.DISK_NODE], exports) as served:
+        bitmaps = nbd.bitmaps(path)
+        with nbd.serve(self.place, [nbd.file_node(path), nbd.DISK_NODE], exports, bitmaps) as served:
             layer = served.uri(nbd.LAYER) if what.disk.image is not None else None
-            yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.disk.size, layer)
+            yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.disk.size, layer, bitmaps)
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
         """Fill an image, or a stopped server's disk; of a disk over an image that is here too, only its top layer."""

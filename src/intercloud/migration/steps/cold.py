@@ -4,8 +4,8 @@ import time
 
 from intercloud.clouds.port import DiskRef, ServerState
 from intercloud.errors import VerifyError
+from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
-from intercloud.transfer import digest
 from intercloud.units import Bytes, Seconds
 
 BOOT = Seconds(120.0)
@@ -50,12 +50,11 @@ def copy(world: World) -> None:
                     moving.sent = Bytes(moving.sent + world.target.fetch(what, offer, told))
                     if world.plan.limits.verify_digests:
                         with world.target.offer(what) as arrived:
-                            equal = digest.read_digests(offer.local) == digest.read_digests(arrived.local)
-                            moving.digests_equal = equal and moving.digests_equal is not False
-            if moving.digests_equal is False:
-                raise VerifyError(f"{moving.name}: the disks of both sides differ after the copy")
+                            proof.compare_copies(world, moving, disk, (offer, arrived))
 
     world.each(copy_one)
+    if problems := proof.problems(world):
+        raise VerifyError("; ".join(problems))
 
 
 def remove(world: World) -> None:
@@ -70,6 +69,7 @@ def remove(world: World) -> None:
         world.target.delete_server(moving.name)
 
     world.each(remove_one)
+    world.archive.drop(world.plan.run)
 
 
 def boot(world: World) -> None:

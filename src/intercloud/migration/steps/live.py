@@ -3,6 +3,7 @@
 import time
 
 from intercloud.errors import NotConverging
+from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Catchup
 from intercloud.planning.brink import Allowed, Next, next_move
@@ -54,7 +55,7 @@ def mirror_disks(world: World) -> None:
         assert moving.source and moving.target and moving.landing
         moving.mirror = Mirror(moving.source, moving.target, moving.server.disks)
         watch = StallWatch(f"{moving.name}: disks")
-        with world.timeline.phase(moving.name, "disks"):
+        with world.timeline.phase(moving.name, "disks"), proof.digest_source(world, moving):
             moving.mirror.start(moving.nodes, moving.landing)
             while True:
                 sample = moving.mirror.sample()
@@ -74,6 +75,7 @@ def unmirror_disks(world: World) -> None:
     def forget(moving: Moving) -> None:
         if moving.source:
             mirror.abandon(moving.source)
+            proof.forget(world, moving)
 
     world.each(forget)
 

@@ -4,6 +4,7 @@ import os
 
 from intercloud.migration.gang import Gang, Member
 from intercloud.migration.world import Moving, World
+from intercloud.transfer.digest import since
 from intercloud.transfer.qmp import Event, Qmp
 from intercloud.units import Seconds
 
@@ -13,7 +14,8 @@ LAST_PAGE = Seconds(600.0)
 
 def switch_over(world: World) -> None:
     """Move the whole gang at one moment. Before the commit a failure leaves all running at the source."""
-    gang = Gang([Member.of(moving) for moving in world.moving.values()], world.control, world.plan.path.rate)
+    members = [Member.of(moving, since(world.plan.run)) for moving in world.moving.values()]
+    gang = Gang(members, world.control, world.plan.path.rate)
     world.load = os.getloadavg()
     gang.approach(world.plan.limits.max_blackout, world.go_on)
     gang.hand_over(dict.fromkeys(world.macs, world.there), dict.fromkeys(world.macs, world.here))
