@@ -27,10 +27,6 @@ PATIENCE = 20.0
 SINCE = since("run")
 
 
-def nothing() -> None:
-    """Let a reading go on."""
-
-
 class Machine:
     """A QEMU with one qcow2 disk and no guest."""
 
@@ -104,13 +100,13 @@ class Disks(unittest.TestCase):
 
     def compare(self) -> DiskReport:
         """Compare as a move does: the source was digested while it was copied."""
-        before = self.before.replaced(self.source.disk.digest_blocks(self.source.disk.written(COPIED), nothing))
-        return conclude("root", before, self.target.disk.digest(nothing), self.target.disk.written(SINCE))
+        before = self.before.replaced(self.source.disk.digest_blocks(self.source.disk.written(COPIED)))
+        return conclude("root", before, self.target.disk.digest(), self.target.disk.written(SINCE))
 
     def begin(self) -> None:
         """Do what a move does up to its switchover."""
         self.source.disk.note_writes(COPIED)
-        self.before = self.source.disk.digest(nothing)
+        self.before = self.source.disk.digest()
         self.target.disk.forget(SINCE)
         for promise in note_writes(self.target.qemu, self.target.monitor, SINCE):
             promise()
@@ -127,7 +123,7 @@ class Disks(unittest.TestCase):
             subprocess.run(("qemu-img", "convert", "-O", "raw", uri, str(whole)), check=True, timeout=20)
         content = whole.read_bytes()
         plain = b"".join(blake3(content[start : start + BLOCK]).digest() for start in range(0, SIZE, BLOCK))
-        self.assertEqual(self.source.disk.digest(nothing).digests, plain)
+        self.assertEqual(self.source.disk.digest().digests, plain)
 
     def test_one_flipped_byte_is_found_at_the_target(self) -> None:
         self.begin()
@@ -137,7 +133,7 @@ class Disks(unittest.TestCase):
                 found = self.compare()
                 self.assertFalse(found.equal)
                 self.assertNotEqual(found.root_at_source, found.root_at_target)
-                after = self.target.disk.digest(nothing)
+                after = self.target.disk.digest()
                 self.assertEqual(differences(self.before, after), (place // BLOCK,))
                 self.target.flip(place)
         self.assertTrue(self.compare().equal)
@@ -187,7 +183,7 @@ class Disks(unittest.TestCase):
             while not socket.exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             uri = f"nbd+unix:///{nbd.CONTENT}?socket={socket}"
-            self.assertEqual(digest_all(uri, nothing).size, SIZE)
+            self.assertEqual(digest_all(uri).size, SIZE)
             return marked_blocks(uri, SINCE)
         finally:
             process.kill()
@@ -226,9 +222,9 @@ class Disks(unittest.TestCase):
 
     def test_an_offer_that_is_gone_is_an_error(self) -> None:
         with self.assertRaisesRegex(TransferError, "cannot be read"):
-            digest_blocks(f"nbd+unix:///?socket={self.path}/nobody.sock", (0,), nothing)
+            digest_blocks(f"nbd+unix:///?socket={self.path}/nobody.sock", (0,))
         with self.source.disk.offered() as uri, self.assertRaisesRegex(TransferError, "is there such an export"):
-            digest_all(uri.replace("digest?", "other?"), nothing)
+            digest_all(uri.replace("digest?", "other?"))
 
     def test_a_reading_can_be_ended(self) -> None:
         def stop() -> None:
@@ -236,7 +232,7 @@ class Disks(unittest.TestCase):
 
         with self.assertRaises(Interrupted):
             self.source.disk.digest(stop)
-        self.assertTrue(self.source.disk.digest(nothing))
+        self.assertTrue(self.source.disk.digest())
 
 
 if __name__ == "__main__":

@@ -38,10 +38,11 @@ class About:
 
 @dataclass(frozen=True)
 class DiskRef:
-    """One disk of one server."""
+    """One disk of one server. bitmap: when it is filled, note under that name what is written from then on."""
 
     server: str
     disk: Disk
+    bitmap: str | None = None
 
 
 @dataclass(frozen=True)

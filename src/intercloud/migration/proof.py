@@ -65,7 +65,7 @@ def compare(world: World, moving: Moving) -> None:
 
     def read(name: str) -> tuple[BlockDigests, BlockDigests, Set[int]]:
         target = LiveDisk.at(there, qemu, name)
-        before, after = _frozen(moving, sources[name], name), target.digest(_go_on)
+        before, after = _frozen(moving, sources[name], name), target.digest()
         return before, after, target.written(bitmap)  # last: whatever was written while we read is noted too
 
     with world.timeline.phase(moving.name, "verify"), gentle_thread() as thread:
@@ -73,15 +73,15 @@ def compare(world: World, moving: Moving) -> None:
             told = world.progress(moving.name, "verify", disk.size)
             before, after, written = thread.submit(read, disk.name).result()
             moving.compared[disk.name] = conclude(disk.name, before, after, written)
-            _keep(world, moving, disk, before, bitmap)
+            _keep(world, moving, disk, before)
             told(disk.size)
 
 
 def _frozen(moving: Moving, source: LiveDisk, name: str) -> BlockDigests:
     if name in moving.digests and source.notes(COPIED):
-        again = source.digest_blocks(source.written(COPIED), _go_on)
+        again = source.digest_blocks(source.written(COPIED))
         return moving.digests[name].replaced(again)
-    return source.digest(_go_on)
+    return source.digest()
 
 
 def compare_copies(world: World, moving: Moving, disk: Disk, sides: tuple[Offer, Offer]) -> None:
@@ -89,7 +89,7 @@ def compare_copies(world: World, moving: Moving, disk: Disk, sides: tuple[Offer,
     with gentle_thread() as thread:
         before, after = thread.map(lambda side: digest_all(side.local, world.go_on), sides)
     moving.compared[disk.name] = conclude(disk.name, before, after, frozenset())
-    _keep(world, moving, disk, before, None)
+    _keep(world, moving, disk, before)
 
 
 def conclude(name: str, before: BlockDigests, after: BlockDigests, written: Set[int]) -> DiskReport:
@@ -114,11 +114,7 @@ def problems(world: World) -> list[str]:
     ]
 
 
-def _keep(world: World, moving: Moving, disk: Disk, before: BlockDigests, bitmap: str | None) -> None:
+def _keep(world: World, moving: Moving, disk: Disk, before: BlockDigests) -> None:
     plan = world.plan
     about = (plan.run, plan.cluster.name, plan.source, plan.target, moving.name, disk.name)
-    world.archive.put(Evidence(Subject(*about, time.time(), bitmap), before))
-
-
-def _go_on() -> None:
-    """Nothing ends a reading after the switchover."""
+    world.archive.put(Evidence(Subject(*about, time.time(), since(plan.run)), before))

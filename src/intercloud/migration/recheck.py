@@ -41,7 +41,7 @@ def judge(before: BlockDigests, now: BlockDigests, written: Set[int] | None) -> 
     different = differences(before, now, written or frozenset())
     where = f"{_blocks(len(different))}, the first at byte {different[0] * BLOCK}" if different else ""
     if written is None:
-        lost = "nothing notes what was written since: its dirty bitmap was not stored, or it was moved cold"
+        lost = "its dirty bitmap is lost (was QEMU killed?), so nothing tells what was written since"
         if different:
             return False, f"cannot tell: {lost}; different: {where}"
         return True, f"equal: {_blocks(before.count)}, root {before.root()[:16]}, and {lost}"
@@ -74,8 +74,8 @@ def _read_stopped(cloud: Cloud, subject: Subject) -> tuple[BlockDigests, Set[int
     if subject.disk not in disks:
         raise NotFound(f"{subject.server} at {subject.target} has no disk {subject.disk} any more")
     with cloud.offer(DiskRef(subject.server, disks[subject.disk])) as offer:
-        noted = subject.bitmap if subject.bitmap in offer.bitmaps else None
-        return digest_all(offer.local, _go_on), marked_blocks(offer.local, noted) if noted else None
+        now = digest_all(offer.local)
+        return now, marked_blocks(offer.local, subject.bitmap) if subject.bitmap in offer.bitmaps else None
 
 
 def _read_live(cloud: Cloud, subject: Subject) -> tuple[BlockDigests, Set[int] | None]:
@@ -89,10 +89,5 @@ def _read_live(cloud: Cloud, subject: Subject) -> tuple[BlockDigests, Set[int] |
         raise MonitorError(f"{busy}; it serves one program at a time: is a migration under way?") from None
     with qemu:
         disk = LiveDisk.at(monitor, qemu, subject.disk)
-        now = disk.digest(_go_on)
-        noted = subject.bitmap is not None and disk.notes(subject.bitmap)
-        return now, disk.written(subject.bitmap) if subject.bitmap and noted else None
-
-
-def _go_on() -> None:
-    """Only Ctrl-C ends it."""
+        now = disk.digest()
+        return now, disk.written(subject.bitmap) if disk.notes(subject.bitmap) else None

@@ -84,8 +84,7 @@ def differences(one: BlockDigests, other: BlockDigests, without: Set[int] = NO_B
 class Subject:
     """What a file of evidence is about: one disk of one server, moved by one run.
 
-    taken_at: seconds since 1970. bitmap: the target's dirty bitmap that notes what is written from then on; None where
-    nothing notes it.
+    taken_at: seconds since 1970. bitmap: the target's dirty bitmap that notes what is written from then on.
     """
 
     run: str
@@ -95,7 +94,7 @@ class Subject:
     server: str
     disk: str
     taken_at: float
-    bitmap: str | None
+    bitmap: str
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,12 @@ PATIENCE = 600.0
 GENTLE = 10
 """Niceness: the guests have work to do meanwhile, before the switchover and after it."""
 
-GoOn = Callable[[], None]
+GoOn = Callable[[], object]
 """Called between two reads; what it raises ends the reading."""
+
+
+def to_the_end() -> None:
+    """Let nothing but Ctrl-C end a reading."""
 
 
 def gentle_thread() -> ThreadPoolExecutor:
@@ -50,7 +54,7 @@ def since(run: str) -> str:
     return f"since-{run}"
 
 
-def digest_all(uri: str, go_on: GoOn) -> BlockDigests:
+def digest_all(uri: str, go_on: GoOn = to_the_end) -> BlockDigests:
     """Digest every block of what an NBD server offers. Holes and zeros are not read."""
     with Reader(uri) as reader:
         blocks = BlockDigests(reader.size, ZEROS * block_count(reader.size))
@@ -60,13 +64,13 @@ def digest_all(uri: str, go_on: GoOn) -> BlockDigests:
         return blocks.replaced(dict(_read(reader, data, go_on)))
 
 
-def digest_blocks(uri: str, numbers: Iterable[int], go_on: GoOn) -> dict[int, bytes]:
+def digest_blocks(uri: str, numbers: Iterable[int], go_on: GoOn = to_the_end) -> dict[int, bytes]:
     """Digest some blocks of what an NBD server offers: number → digest."""
     with Reader(uri) as reader:
         return dict(_read(reader, numbers, go_on))
 
 
-def _read(reader: Reader, numbers: Iterable[int], go_on: GoOn) -> Iterator[tuple[int, bytes]]:
+def _read(reader: Reader, numbers: Iterable[int], go_on: GoOn = to_the_end) -> Iterator[tuple[int, bytes]]:
     for first, count in runs(sorted(numbers)):
         go_on()
         start = first * BLOCK
@@ -176,12 +180,12 @@ class LiveDisk:
         with suppress(MonitorError):  # refused when there is none; a QEMU that is gone is noticed by what follows
             self.qemu.execute("nbd-server-stop")
 
-    def digest(self, go_on: GoOn) -> BlockDigests:
+    def digest(self, go_on: GoOn = to_the_end) -> BlockDigests:
         """Digest it all."""
         with self.offered() as uri:
             return digest_all(uri, go_on)
 
-    def digest_blocks(self, numbers: Iterable[int], go_on: GoOn) -> dict[int, bytes]:
+    def digest_blocks(self, numbers: Iterable[int], go_on: GoOn = to_the_end) -> dict[int, bytes]:
         """Digest some blocks."""
         with self.offered() as uri:
             return digest_blocks(uri, numbers, go_on)

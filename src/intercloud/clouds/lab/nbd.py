@@ -18,6 +18,7 @@ from intercloud.clouds.lab.run import inside, run
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.port import Progress
 from intercloud.errors import CloudError, TransferError
+from intercloud.model.evidence import BLOCK
 from intercloud.units import Bytes
 
 PORTS = range(40000, 48000)
@@ -102,6 +103,13 @@ def bitmaps(path: Path) -> tuple[str, ...]:
     told = json.loads(run(["qemu-img", "info", "-U", "--output=json", str(path)]))
     stored = told["format-specific"]["data"].get("bitmaps", ())
     return tuple(each["name"] for each in stored if "in-use" not in each["flags"])
+
+
+def add_bitmap(path: Path, name: str) -> None:
+    """Let a qcow2 disk note from now on what is written to it, whoever opens it; an earlier bitmap is replaced."""
+    if name in bitmaps(path):
+        run(["qemu-img", "bitmap", "--remove", str(path), name])
+    run(["qemu-img", "bitmap", "--add", "-g", str(BLOCK), str(path), name])
 
 
 DISK_NODE = "driver=qcow2,node-name=disk,file=file,read-only=on"

@@ -134,6 +134,13 @@ class LabCloud:
         """Fill an image, or a stopped server's disk; of a disk over an image that is here too, only its top layer."""
         if isinstance(what, Image):
             return self.fetch_image(what, offer, progress)
+        moved = self.fetch_disk(what, offer, progress)
+        if what.bitmap is not None:
+            nbd.add_bitmap(self.guest(what.server).files.disk(what.disk.name), what.bitmap)
+        return moved
+
+    def fetch_disk(self, what: DiskRef, offer: Offer, progress: Progress) -> Bytes:
+        """Fill a stopped server's disk."""
         guest = self.guest(what.server)
         if guest.pid() is not None:
             raise CloudError(f"{self.name}: {what.server} runs; its disk cannot be filled")

@@ -6,6 +6,7 @@ from intercloud.clouds.port import DiskRef, ServerState
 from intercloud.errors import VerifyError
 from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
+from intercloud.transfer.digest import since
 from intercloud.units import Bytes, Seconds
 
 BOOT = Seconds(120.0)
@@ -44,7 +45,7 @@ def copy(world: World) -> None:
         with world.timeline.phase(moving.name, "disks"):
             moving.placement = world.target.create_server(world.plan.cluster, moving.server)
             for disk in moving.server.disks:
-                what = DiskRef(moving.name, disk)
+                what = DiskRef(moving.name, disk, since(world.plan.run))
                 with world.source.offer(what) as offer:
                     told = world.progress(moving.name, "disks", disk.size)
                     moving.sent = Bytes(moving.sent + world.target.fetch(what, offer, told))
