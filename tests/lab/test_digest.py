@@ -204,6 +204,19 @@ class Disks(unittest.TestCase):
         self.target.start()
         self.assertFalse(self.target.disk.notes(SINCE))
 
+    def test_an_earlier_moves_bitmap_is_not_stored_at_the_switchover_but_goes_on(self) -> None:
+        self.begin()
+        self.target.write(2 * BLOCK)
+        for _ in range(2):
+            self.target.disk.hold()
+        self.target.write(3 * BLOCK)
+        self.assertFalse(any(each["persistent"] for each in self.target.disk._bitmaps()))
+        for _ in range(2):
+            self.target.disk.release()
+        self.assertEqual(self.target.disk.written(SINCE), {2, 3})
+        self.target.quit()
+        self.assertEqual(nbd.bitmaps(self.target.image), (SINCE,))
+
     def test_what_a_killed_program_left_behind_hinders_nobody(self) -> None:
         self.begin()
         left = self.source.disk.offered(COPIED + "-other")

@@ -1,7 +1,9 @@
 """The evidence that a move leaves behind, and what `intercloud verify` finds with it later."""
 
 import json
+import signal
 import subprocess
+import time
 import unittest
 from pathlib import Path
 
@@ -74,6 +76,11 @@ class Verify(unittest.TestCase):
             self.assertIn("written since and not comparable", lines["db root"])
         with self.subTest("its monitor is in use"):
             self.busy(run)
+        with self.subTest("a move that was taken back"):
+            self.take_back()
+            code, lines, complaint = verify(run)
+            self.assertEqual(code, 0, lines)
+            self.assertNotIn("bitmap is lost", " ".join(lines.values()))
         with self.subTest("stopped: equal, for the bitmap was stored"):
             cloud = house.cloud("lab-b")
             cloud.stop_server("app")
@@ -108,6 +115,24 @@ class Verify(unittest.TestCase):
             code, lines, complaint = verify(run)
             self.assertEqual(code, 1)
             self.assertRegex(lines["db root"], r"^cannot tell: its dirty bitmap is lost .*; different: \d+ block")
+
+    def take_back(self) -> None:
+        """Begin to move back, and stop that while the memory is copied."""
+        words = house.command("migrate", "--source", "lab-b", "--target", "lab-a", "--quiet")
+        with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
+            monitor = house.cloud("lab-b").monitor("web")
+            landed = Path(LABS, NAME, "lab-a", "servers", "web", "qemu.pid")
+            deadline = time.monotonic() + 60
+            while not landed.exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            time.sleep(3)
+            running.send_signal(signal.SIGINT)
+            self.assertEqual(running.wait(120), 1)
+        with Qmp(monitor.path, "web") as qemu:
+            nodes = qemu.execute("query-named-block-nodes", flat=True)
+            assert isinstance(nodes, list)
+            disk = next(node for node in nodes if node["node-name"] == monitor.nodes["root"])
+            self.assertEqual([(b["name"][:10], b["persistent"]) for b in disk["dirty-bitmaps"]], [("since-shop", True)])
 
     def busy(self, run: object) -> None:
         monitor = house.cloud("lab-b").monitor("web")

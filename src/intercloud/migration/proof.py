@@ -21,6 +21,9 @@ from intercloud.transfer.digest import COPIED, LiveDisk, digest_all, gentle_thre
 @contextmanager
 def digest_source(world: World, moving: Moving) -> Iterator[None]:
     """Digest a running source's disks, while the context lasts; it does not end before they are."""
+    disks = _source_disks(world, moving)
+    for disk in disks.values():
+        disk.hold()
     if not world.plan.limits.verify_digests:
         yield
         return
@@ -31,7 +34,7 @@ def digest_source(world: World, moving: Moving) -> Iterator[None]:
             raise Interrupted("not needed any more")
 
     def read() -> None:
-        for name, disk in _source_disks(world, moving).items():
+        for name, disk in disks.items():
             disk.note_writes(COPIED)
             moving.digests[name] = disk.digest(go_on)
 
@@ -45,10 +48,11 @@ def digest_source(world: World, moving: Moving) -> Iterator[None]:
 
 
 def forget(world: World, moving: Moving) -> None:
-    """Leave nothing of the digesting at a source that goes on. Safe to repeat."""
+    """Leave a source that goes on as it was before the digesting. Safe to repeat."""
     for disk in _source_disks(world, moving).values():
         disk.withdraw()
         disk.forget(COPIED)
+        disk.release()
 
 
 def _source_disks(world: World, moving: Moving) -> dict[str, LiveDisk]:

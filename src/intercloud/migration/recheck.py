@@ -7,6 +7,7 @@ from intercloud.clouds.port import Cloud, DiskRef, ServerState
 from intercloud.errors import IntercloudError, MonitorError, NotFound, VerifyError
 from intercloud.migration.archive import Archive
 from intercloud.model.evidence import BLOCK, BlockDigests, Subject, differences
+from intercloud.model.report import short_root
 from intercloud.transfer.digest import LiveDisk, digest_all, marked_blocks
 from intercloud.transfer.qmp import Qmp
 
@@ -44,11 +45,11 @@ def judge(before: BlockDigests, now: BlockDigests, written: Set[int] | None) -> 
         lost = "its dirty bitmap is lost (was QEMU killed?), so nothing tells what was written since"
         if different:
             return False, f"cannot tell: {lost}; different: {where}"
-        return True, f"equal: {_blocks(before.count)}, root {before.root()[:16]}, and {lost}"
+        return True, f"equal: {_blocks(before.count)}, root {short_root(before.root())}, and {lost}"
     since = f"; {len(written)} of {before.count} written since and not comparable" if written else ""
     if different:
         return False, f"DIFFERENT: {where}{since}"
-    return True, f"equal: {_blocks(before.count - len(written))}, root {before.root(written)[:16]}{since}"
+    return True, f"equal: {_blocks(before.count - len(written))}, root {short_root(before.root(written))}{since}"
 
 
 def _blocks(count: int) -> str:

@@ -218,6 +218,11 @@ class Report:
     version: int = VERSION
 
 
+def short_root(root: str) -> str:
+    """As much of a root as people compare by eye."""
+    return root[:16]
+
+
 _REPORT = TypeAdapter(Report)
 
 

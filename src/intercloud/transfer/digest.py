@@ -22,6 +22,8 @@ from intercloud.transfer.qmp import Promise, Qmp
 
 COPIED = "since-copied"
 """The source's bitmap: written since its digesting began."""
+HELD = "held-"
+"""Before the name of a bitmap that is not lasting for a while."""
 SEEN = "since-seen"
 """A bitmap as it was at one moment, to be read while the true one goes on."""
 AT_ONCE = 16
@@ -150,9 +152,34 @@ class LiveDisk:
         if any(each["name"] == bitmap for each in self._bitmaps()):
             self.qemu.execute("block-dirty-bitmap-remove", node=self.node, name=bitmap)
 
-    def notes(self, bitmap: str) -> bool:
+    def notes(self, bitmap: object) -> bool:
         """Whether a bitmap is there and has missed nothing."""
         return any(each["name"] == bitmap and not each.get("inconsistent") for each in self._bitmaps())
+
+    def hold(self) -> None:
+        """Let the lasting bitmaps of earlier moves note in memory only, until release. Safe to repeat.
+
+        QEMU stores lasting ones when it hands its disks over, and that is when the servers stand still.
+        """
+        for name in [str(each["name"]) for each in self._bitmaps() if each["persistent"] and self.notes(each["name"])]:
+            self._rename(name, HELD + name, lasting=False)
+
+    def release(self) -> None:
+        """Make lasting what was held. Safe to repeat."""
+        for name in [str(each["name"]) for each in self._bitmaps() if str(each["name"]).startswith(HELD)]:
+            self._rename(name, name.removeprefix(HELD), lasting=True)
+
+    def _rename(self, old: str, new: str, *, lasting: bool) -> None:
+        self._together(
+            ("add", {"name": new, "granularity": BLOCK, "persistent": lasting}),
+            ("merge", {"target": new, "bitmaps": [old]}),
+            ("remove", {"name": old}),
+        )
+
+    def _together(self, *acts: tuple[str, dict[str, object]]) -> None:
+        """Do several things with bitmaps at one moment."""
+        actions = [{"type": f"block-dirty-bitmap-{act}", "data": {"node": self.node, **data}} for act, data in acts]
+        self.qemu.execute("transaction", actions=actions)
 
     def _bitmaps(self) -> list[dict[str, object]]:
         nodes = cast("list[dict[str, object]]", self.qemu.execute("query-named-block-nodes", flat=True))
@@ -193,13 +220,10 @@ class LiveDisk:
     def written(self, bitmap: str) -> frozenset[int]:
         """Numbers of the blocks that a bitmap has noted by now; it goes on noting."""
         self.forget(SEEN)
-        seen = {"node": self.node, "name": SEEN, "granularity": BLOCK, "disabled": True}
-        merged = {"node": self.node, "target": SEEN, "bitmaps": [bitmap]}
-        actions = [
-            {"type": "block-dirty-bitmap-add", "data": seen},
-            {"type": "block-dirty-bitmap-merge", "data": merged},
-        ]
-        self.qemu.execute("transaction", actions=actions)
+        self._together(
+            ("add", {"name": SEEN, "granularity": BLOCK, "disabled": True}),
+            ("merge", {"target": SEEN, "bitmaps": [bitmap]}),
+        )
         try:
             with self.offered(SEEN) as uri:
                 return marked_blocks(uri, SEEN)
