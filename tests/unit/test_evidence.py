@@ -95,8 +95,9 @@ class File(unittest.TestCase):
             (b"", "its first line"),
             (b"[]\n", "its first line"),
             (b"\xff\n", "its first line"),
-            (whole.replace(b'"version": 1', b'"version": 2'), "expected version 1"),
-            (whole.replace(b'"bitmap"', b'"bitmop"'), "expected version 1"),
+            (whole.replace(b'"version":1', b'"version":2'), r"\(version\)"),
+            (whole.replace(b'"bitmap"', b'"bitmop"'), r"\(subject.bitmap\)"),
+            (whole.replace(b'"size":', b'"size":-'), r"\(size\)"),
         ):
             with self.subTest(complaint, content=content[:20]), self.assertRaisesRegex(ValueError, complaint):
                 decode(content)

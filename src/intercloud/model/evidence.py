@@ -4,20 +4,19 @@ A file of evidence is one line of JSON, then the block digests as they are. The 
 root, so that a damaged file of evidence is found too. Version 1 is read for ever.
 """
 
-import json
 from collections.abc import Mapping, Set
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from blake3 import blake3
+from pydantic import Field, TypeAdapter, ValidationError
 
 from intercloud.units import Bytes
 
-BLOCK = 64 * 1024
+BLOCK: Literal[65536] = 65536
 """Bytes digested together; the granularity of the dirty bitmaps too."""
 LENGTH = 32
 """Bytes of a digest."""
-FORMAT, VERSION = "intercloud evidence", 1
 NO_BLOCKS: frozenset[int] = frozenset()
 
 
@@ -105,40 +104,45 @@ class Evidence:
     blocks: BlockDigests
 
 
+@dataclass(frozen=True)
+class Head:
+    """The first line of a file of evidence."""
+
+    subject: Subject
+    size: Annotated[int, Field(ge=0)]
+    root: str
+    format: Literal["intercloud evidence"] = "intercloud evidence"
+    version: Literal[1] = 1
+    block: Literal[65536] = BLOCK
+
+
+_HEAD = TypeAdapter(Head)
+
+
 def encode(evidence: Evidence) -> bytes:
     """Write a file of evidence."""
     blocks = evidence.blocks
-    head = {"format": FORMAT, "version": VERSION, **asdict(evidence.subject)}
-    head |= {"size": blocks.size, "block": BLOCK, "root": blocks.root()}
-    return json.dumps(head).encode() + b"\n" + blocks.digests
+    return _HEAD.dump_json(Head(evidence.subject, blocks.size, blocks.root())) + b"\n" + blocks.digests
 
 
 def decode(content: bytes) -> Evidence:
     """Read what encode wrote. Raises ValueError, saying what is wrong with it."""
     line, _, digests = content.partition(b"\n")
     head = _head(line)
-    blocks = BlockDigests(Bytes(head["size"]), digests)
-    if blocks.root() != head["root"]:
+    blocks = BlockDigests(Bytes(head.size), digests)
+    if blocks.root() != head.root:
         raise ValueError("its digests are not those that its root was made of")
-    return Evidence(_subject(head), blocks)
+    return Evidence(head.subject, blocks)
 
 
 def decode_subject(line: bytes) -> Subject:
     """Read the first line only. Raises ValueError as decode does."""
-    return _subject(_head(line))
+    return _head(line).subject
 
 
-def _head(line: bytes) -> dict[str, Any]:
+def _head(line: bytes) -> Head:
     try:
-        head: dict[str, Any] = json.loads(line)
-        known = (head["format"], head["version"], head["block"]) == (FORMAT, VERSION, BLOCK)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError("its first line is not that of a file of evidence") from error
-    names = {"size", "root", *(field.name for field in fields(Subject))}
-    if not known or names - head.keys():
-        raise ValueError(f"expected version {VERSION} of the format, with blocks of {BLOCK} bytes")
-    return head
-
-
-def _subject(head: dict[str, Any]) -> Subject:
-    return Subject(**{field.name: head[field.name] for field in fields(Subject)})
+        return _HEAD.validate_json(line)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise ValueError(f"its first line is not one of evidence, version 1 ({place or 'not JSON'})") from None

@@ -72,7 +72,7 @@ def digest_blocks(uri: str, numbers: Iterable[int], go_on: GoOn = to_the_end) ->
         return dict(_read(reader, numbers, go_on))
 
 
-def _read(reader: Reader, numbers: Iterable[int], go_on: GoOn = to_the_end) -> Iterator[tuple[int, bytes]]:
+def _read(reader: Reader, numbers: Iterable[int], go_on: GoOn) -> Iterator[tuple[int, bytes]]:
     for first, count in runs(sorted(numbers)):
         go_on()
         start = first * BLOCK
