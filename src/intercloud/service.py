@@ -9,6 +9,7 @@ from intercloud.control.client import ControlClient
 from intercloud.endpoints.health import Vantage
 from intercloud.endpoints.result import ProbeConfig
 from intercloud.errors import NotFound
+from intercloud.migration.archive import Archive
 from intercloud.migration.migrate import (
     Standing,
     Surroundings,
@@ -20,6 +21,7 @@ from intercloud.migration.migrate import (
     unfinished,
 )
 from intercloud.migration.plan import Limits, Plan
+from intercloud.migration.recheck import Finding, recheck
 from intercloud.migration.request import Request
 from intercloud.model.progress import ProgressSink
 from intercloud.model.report import Report
@@ -76,6 +78,10 @@ class Service:
         """Names of the migrations that were cut off, the oldest first."""
         with self._around() as around:
             return tuple(each.name for each in unfinished(around))
+
+    def verify(self, run: str) -> Iterator[Finding]:
+        """Compare the disks that a run moved with its evidence. Raises NotFound when there is none."""
+        return recheck(run, Archive(self.settings.migration.state / "evidence"), self.open_cloud)
 
     @contextmanager
     def _around(self) -> Iterator[Surroundings]:

@@ -167,6 +167,10 @@ class CloudContract(unittest.TestCase):
             self.assertEqual(offer.size, 128 * MIB)
             self.assertLess(self.target.fetch(disk, offer, silent), 128 * MIB)
             self.assertGreater(self.target.fetch(disk, replace(offer, layer=None), silent), 0)
+            for _ in range(2):
+                self.target.fetch(replace(disk, bitmap="since-test"), offer, silent)
+        with self.target.offer(disk) as filled:
+            self.assertEqual(filled.bitmaps, ("since-test",))
         self.target.start_server("one")
         with self.source.offer(disk) as offer, self.assertRaises(CloudError):
             self.target.fetch(disk, offer, silent)

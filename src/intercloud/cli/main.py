@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from intercloud import __version__, bootstrap
-from intercloud.cli import lab, migrations, report_html, values
+from intercloud.cli import lab, migrations, report_html, values, verify
 from intercloud.cli.outcome import complain, deliver
 from intercloud.cli.progress import open_progress
 from intercloud.errors import ConfigError, IntercloudError
@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     migrations.add_commands(commands.add_parser("migrations", help="what was moved, and what was cut off"))
     migrations.add_resume(commands.add_parser("resume", help="go on with every migration that was cut off"))
     lab.add_commands(commands.add_parser("lab", help="the lab: whole clouds on this computer"))
+    verify.add_arguments(commands.add_parser("verify", help="compare the disks of an earlier move once more"))
     page = commands.add_parser("report", help="make the HTML page of a stored report")
     page.add_argument("file", type=Path, metavar="FILE.json")
     page.add_argument("--html", type=Path, metavar="FILE.html", help="default: beside the JSON file")

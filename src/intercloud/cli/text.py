@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from intercloud.model.report import Probe, Report, ServerReport
+from intercloud.model.report import DiskReport, Probe, Report, ServerReport, short_root
 from intercloud.units import Seconds, show_bytes, show_rate, show_seconds
 
 NONE = "-"
 HEAD = ("server", "strategy", "sent", "rounds", "blackout", "limit", "x limit", "disks")
+DISK_HEAD = ("disk", "blocks", "written since", "compared", "root at source", "root at target")
 
 
 def render(report: Report) -> str:
@@ -15,6 +16,8 @@ def render(report: Report) -> str:
     lines += [f"  {report.message}", *(f"  {finding}" for finding in report.findings), ""]
     lines += aligned(_figures(report))
     lines += ["", *aligned([HEAD, *(_server(server) for server in report.servers)])]
+    if disks := [_disk(server, disk) for server in report.servers for disk in server.disks]:
+        lines += ["", *aligned([DISK_HEAD, *disks])]
     lines += ["", *(f"  {line}" for line in (*_reasons(report), _environment(report)))]
     return "\n".join(lines) + "\n"
 
@@ -62,6 +65,17 @@ def _server(server: ServerReport) -> tuple[str, ...]:
         _time(server.limit_s),
         NONE if server.ratio_to_limit is None else f"{server.ratio_to_limit:.2f}",
         equal,
+    )
+
+
+def _disk(server: ServerReport, disk: DiskReport) -> tuple[str, ...]:
+    return (
+        f"{server.name} {disk.name}",
+        str(disk.blocks),
+        str(disk.written),
+        "equal" if disk.equal else "DIFFERENT",
+        short_root(disk.root_at_source),
+        short_root(disk.root_at_target),
     )
 
 

@@ -38,10 +38,11 @@ class About:
 
 @dataclass(frozen=True)
 class DiskRef:
-    """One disk of one server."""
+    """One disk of one server. bitmap: when it is filled, note under that name what is written from then on."""
 
     server: str
     disk: Disk
+    bitmap: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,14 @@ class Offer:
 
     uri: what the peer cloud reads over the WAN; local: what a process beside this cloud reads (a digest).
     layer: of a disk over an image, the bytes of its qcow2 overlay, for a peer that has the image: less to carry.
+    bitmaps: dirty bitmaps stored with a disk that can be read at `local`; they have missed no write since they began.
     """
 
     uri: str
     local: str
     size: Bytes
     layer: str | None = None
+    bitmaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from intercloud.clouds.port import Monitor
 from intercloud.control.client import ControlClient, Cutover
 from intercloud.errors import NotConverging
 from intercloud.migration.world import Moving, together
@@ -47,8 +48,9 @@ class Member:
     target: Qmp
     memory: Memory
     mirror: Mirror
-    nodes: Mapping[str, str]
+    monitor: Monitor
     postcopy: bool
+    bitmap: str
     source_mark: int = 0
     target_mark: int = 0
     rounds_before: int = 0
@@ -58,12 +60,12 @@ class Member:
     sample: MemorySample | None = None
 
     @staticmethod
-    def of(moving: Moving) -> "Member":
-        """A server that is at the brink."""
+    def of(moving: Moving, bitmap: str) -> "Member":
+        """A server that is at the brink. bitmap: of the target, for what it writes after the switchover."""
         postcopy = moving.notes.choice.catchup is Catchup.POSTCOPY
         source, target = moving.source.qmp, moving.target.qmp
-        nodes = moving.target.monitor.nodes
-        member = Member(moving.name, source, target, moving.memory, moving.mirror, nodes, postcopy)
+        there = moving.target.monitor
+        member = Member(moving.name, source, target, moving.memory, moving.mirror, there, postcopy, bitmap)
         member.source_mark, member.target_mark = source.mark(), target.mark()
         return member
 
@@ -150,7 +152,7 @@ class Gang:
         if member.postcopy:
             member.memory.postcopy()
         promises = [member.mirror.end(member.source_mark)]
-        promises += digest.track(member.target, member.nodes)
+        promises += digest.note_writes(member.target, member.monitor, member.bitmap)
         if not (member.sample and member.sample.status == "pre-switchover"):  # it stopped by itself at the brink
             member.memory.wait_flushed(FLUSH, member.source_mark)
         for keep in promises:

@@ -14,6 +14,7 @@ from intercloud.endpoints.observer import Probe
 from intercloud.endpoints.result import ProbeConfig, ProbeResult
 from intercloud.errors import IntercloudError, NotFound, Refused
 from intercloud.mediation.survey import survey
+from intercloud.migration.archive import Archive
 from intercloud.migration.evidence import look
 from intercloud.migration.plan import Limits, Plan
 from intercloud.migration.reporting import make_report
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a migration works with. database: URL of the runs' record; state: folder for leases.
+    """What a migration works with. database: URL of the runs' record; state: folder for leases and evidence.
 
     vantage: where the application's clients are (None: nobody looks); probe: run → what to probe, None for no probe.
     """
@@ -43,6 +44,11 @@ class Surroundings:
     limits: Limits
     database: str
     state: Path
+
+    @property
+    def archive(self) -> Archive:
+        """Where the evidence of moves is kept."""
+        return Archive(self.state / "evidence")
 
     @property
     def leases(self) -> Path:
@@ -62,7 +68,7 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
         plan = make_plan(request, seen, around.control.registry().tunnel, around.limits)
         if plan.findings:
             raise Refused(plan.findings)
-        with closing(World(plan, source, target, around.control, say, around.vantage)) as world:
+        with closing(World(plan, source, target, around.control, say, around.archive, around.vantage)) as world:
             _refuse_taken(world)
             world.look_at_application()
             with _watched(plan, around) as probe:
@@ -85,7 +91,9 @@ def resume(run: str, around: Surroundings, say: ProgressSink, vouched: Collectio
     source, target = around.open_cloud(plan.source), around.open_cloud(plan.target)
     with (
         hold(around.leases, _key(plan.cluster.name), run) as lease,
-        closing(World(plan, source, target, around.control, say, around.vantage, vouched=vouched)) as world,
+        closing(
+            World(plan, source, target, around.control, say, around.archive, around.vantage, vouched=vouched)
+        ) as world,
     ):
         if back:
             world.stop.set()

@@ -13,7 +13,7 @@ from intercloud.control.client import Cutover
 from intercloud.endpoints.health import ClusterHealth
 from intercloud.migration.settle import Commit
 from intercloud.migration.timeline import Timeline
-from intercloud.model.report import Status
+from intercloud.model.report import DiskReport, Status
 from intercloud.model.strategy import Choice
 from intercloud.transfer.memory import MemorySample
 from intercloud.units import Bytes
@@ -23,8 +23,9 @@ from intercloud.units import Bytes
 class ServerNotes:
     """One server. sent: bytes of disks over the WAN; first_round: bytes of memory that had to cross once.
 
-    last_sample: of the last moment before the stop; final_sample: when all had arrived. proven: its disks at the
-    target are proven to be those of the stopped source (cold, warm). booted: it had to be booted on the way.
+    last_sample: of the last moment before the stop; final_sample: when all had arrived. compared: disk → how both sides
+    compare. proven: its disks at the target are proven to be those of the stopped source (cold, warm). booted: it had
+    to be booted on the way.
     """
 
     choice: Choice
@@ -32,9 +33,14 @@ class ServerNotes:
     first_round: Bytes = Bytes(0)
     last_sample: MemorySample | None = None
     final_sample: MemorySample | None = None
-    digests_equal: bool | None = None
+    compared: dict[str, DiskReport] = field(default_factory=dict)
     proven: bool = False
     booted: bool = False
+
+    @property
+    def digests_equal(self) -> bool | None:
+        """Whether all its disks that were compared are equal; None when none was."""
+        return all(disk.equal for disk in self.compared.values()) if self.compared else None
 
 
 @dataclass

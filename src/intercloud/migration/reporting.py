@@ -147,6 +147,7 @@ def _server(world: World, moving: Moving, probe: ProbeResult | None) -> ServerRe
         limit_s=limit,
         ratio_to_limit=seen.downtime / limit if seen and limit else None,
         disk_digest_equal=moving.notes.digests_equal,
+        disks=tuple(moving.notes.compared.values()),
     )
 
 

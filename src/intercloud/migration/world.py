@@ -12,9 +12,11 @@ from intercloud.clouds.port import Cloud, Landing, Monitor, Progress, ServerStat
 from intercloud.control.client import ControlClient
 from intercloud.endpoints.health import Vantage, differences
 from intercloud.errors import Interrupted
+from intercloud.migration.archive import Archive
 from intercloud.migration.notes import Notes, ServerNotes
 from intercloud.migration.plan import Plan
 from intercloud.migration.settle import Commit, Run
+from intercloud.model.evidence import BlockDigests
 from intercloud.model.progress import PhaseChange, ProgressSink, ServerProgress
 from intercloud.model.server import Server
 from intercloud.model.strategy import Catchup, Choice
@@ -37,6 +39,8 @@ class Moving:
     source: "Side"
     target: "Side"
     plan: Plan
+    digests: dict[str, BlockDigests] = field(default_factory=dict)
+    """Of the source's disks, taken while they were copied; lost with the program."""
 
     @property
     def name(self) -> str:
@@ -109,6 +113,7 @@ class World:
     target: Cloud
     control: ControlClient
     say: ProgressSink
+    archive: Archive
     vantage: Vantage | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     vouched: Collection[str] = ()

@@ -31,6 +31,22 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
+class DiskReport:
+    """One disk, compared on both sides block by block.
+
+    written: blocks that the target had written since the switchover, which cannot be compared. root_at_source,
+    root_at_target: one digest for all other blocks (BLAKE3, hexadecimal; model/evidence.py says of what).
+    """
+
+    name: str
+    blocks: int
+    written: int
+    root_at_source: str
+    root_at_target: str
+    equal: bool
+
+
+@dataclass(frozen=True)
 class ServerReport:
     """One server's move.
 
@@ -50,6 +66,7 @@ class ServerReport:
     limit_s: Seconds | None = None
     ratio_to_limit: float | None = None
     disk_digest_equal: bool | None = None
+    disks: tuple[DiskReport, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,6 +220,11 @@ class Report:
     findings: tuple[str, ...] = ()
     resumed: int = 0
     version: int = VERSION
+
+
+def short_root(root: str) -> str:
+    """As much of a root as people compare by eye."""
+    return root[:16]
 
 
 _REPORT = TypeAdapter(Report)

@@ -18,6 +18,7 @@ from intercloud.clouds.lab.run import inside, run
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.port import Progress
 from intercloud.errors import CloudError, TransferError
+from intercloud.model.evidence import BLOCK
 from intercloud.units import Bytes
 
 PORTS = range(40000, 48000)
@@ -46,28 +47,31 @@ class Served:
 
 
 @contextmanager
-def serve(place: Place, nodes: Sequence[str], exports: Mapping[str, str]) -> Iterator[Served]:
+def serve(
+    place: Place, nodes: Sequence[str], exports: Mapping[str, str], bitmaps: Sequence[str] = ()
+) -> Iterator[Served]:
     """Offer block nodes, read-only, until the context or this thread ends.
 
-    nodes: what --blockdev takes; exports: export's name → node's name.
+    nodes: what --blockdev takes; exports: export's name → node's name; bitmaps: of the content, for readers beside it.
     """
     with tempfile.TemporaryDirectory(dir=place.path, prefix="offer-") as work:
         served = Served(place.address, random.choice(PORTS), Path(work, "sock"))
         wan = f"addr.type=inet,addr.host={served.address},addr.port={served.port}"
         with daemon(place, Path(work, "wan.pid"), commands(wan, nodes, exports)):
             local = f"addr.type=unix,addr.path={served.socket}"
-            with daemon(place, Path(work, "local.pid"), commands(local, nodes, exports)):
+            with daemon(place, Path(work, "local.pid"), commands(local, nodes, exports, bitmaps)):
                 yield served
 
 
-def commands(address: str, nodes: Sequence[str], exports: Mapping[str, str]) -> list[str]:
+def commands(address: str, nodes: Sequence[str], exports: Mapping[str, str], bitmaps: Sequence[str] = ()) -> list[str]:
     """Build the storage daemon's command line: one address each."""
     words = ["qemu-storage-daemon"]
     for node in nodes:
         words += ["--blockdev", node]
     words += ["--nbd-server", address]
     for name, node in exports.items():
-        words += ["--export", f"nbd,id={name},node-name={node},name={name},writable=off"]
+        noted = (f",bitmaps.{n}={bitmap}" for n, bitmap in enumerate(bitmaps) if name == CONTENT)
+        words += ["--export", f"nbd,id={name},node-name={node},name={name},writable=off" + "".join(noted)]
     return words
 
 
@@ -92,6 +96,20 @@ def daemon(place: Place, pid_file: Path, words: Sequence[str]) -> Iterator[None]
 def file_node(path: Path) -> str:
     """A node for the bytes of a file."""
     return f"driver=file,node-name=file,filename={escape(path)},read-only=on"
+
+
+def bitmaps(path: Path) -> tuple[str, ...]:
+    """Names of the dirty bitmaps that a qcow2 disk of nobody's holds whole: one in use was not stored at the end."""
+    told = json.loads(run(["qemu-img", "info", "-U", "--output=json", str(path)]))
+    stored = told["format-specific"]["data"].get("bitmaps", ())
+    return tuple(each["name"] for each in stored if "in-use" not in each["flags"])
+
+
+def add_bitmap(path: Path, name: str) -> None:
+    """Let a qcow2 disk note from now on what is written to it, whoever opens it; an earlier bitmap is replaced."""
+    if name in bitmaps(path):
+        run(["qemu-img", "bitmap", "--remove", str(path), name])
+    run(["qemu-img", "bitmap", "--add", "-g", str(BLOCK), str(path), name])
 
 
 DISK_NODE = "driver=qcow2,node-name=disk,file=file,read-only=on"

@@ -125,14 +125,22 @@ class LabCloud:
             return
         path = self.guest(what.server).files.disk(what.disk.name)
         exports = {nbd.CONTENT: "disk", nbd.LAYER: "file"}
-        with nbd.serve(self.place, [nbd.file_node(path), nbd.DISK_NODE], exports) as served:
+        bitmaps = nbd.bitmaps(path)
+        with nbd.serve(self.place, [nbd.file_node(path), nbd.DISK_NODE], exports, bitmaps) as served:
             layer = served.uri(nbd.LAYER) if what.disk.image is not None else None
-            yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.disk.size, layer)
+            yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.disk.size, layer, bitmaps)
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
         """Fill an image, or a stopped server's disk; of a disk over an image that is here too, only its top layer."""
         if isinstance(what, Image):
             return self.fetch_image(what, offer, progress)
+        moved = self.fetch_disk(what, offer, progress)
+        if what.bitmap is not None:
+            nbd.add_bitmap(self.guest(what.server).files.disk(what.disk.name), what.bitmap)
+        return moved
+
+    def fetch_disk(self, what: DiskRef, offer: Offer, progress: Progress) -> Bytes:
+        """Fill a stopped server's disk."""
         guest = self.guest(what.server)
         if guest.pid() is not None:
             raise CloudError(f"{self.name}: {what.server} runs; its disk cannot be filled")

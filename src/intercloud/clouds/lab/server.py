@@ -1,7 +1,9 @@
 """One server of a lab cloud: its files, its taps, its QEMU process."""
 
 import shutil
+import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from intercloud.clouds.lab import net, qmp
@@ -12,12 +14,15 @@ from intercloud.clouds.lab.run import find_process, inside, kill, run
 from intercloud.clouds.lab.spec import Place, short_hash
 from intercloud.clouds.lab.store import Store
 from intercloud.clouds.port import ServerState
-from intercloud.errors import CloudUnreachable, MonitorError
+from intercloud.errors import CloudError, CloudUnreachable, MonitorError
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
 
 SYNC_TIME = 8.0
 """Seconds that a guest gets to stop by itself after its power button was pressed."""
+
+END_TIME = 3.0
+"""Seconds that a QEMU gets to end by itself."""
 
 
 def files(place: Place, name: str) -> Files:
@@ -101,6 +106,10 @@ class Guest:
             end = time.monotonic() + SYNC_TIME
             while self.pid() is not None and time.monotonic() < end:
                 time.sleep(0.05)
+        pid = self.pid()
+        if pid is not None:
+            with suppress(CloudError):  # one that hangs is killed
+                kill([pid], END_TIME, signal.SIGTERM)  # so that it stores its disks' dirty bitmaps
         self.kill()
 
     def kill(self) -> None:

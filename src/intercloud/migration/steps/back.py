@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable
 
 from intercloud.errors import ControlError
+from intercloud.migration import proof
 from intercloud.migration.settle import Commit
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Strategy
@@ -21,6 +22,7 @@ def clean(world: World, servers: Iterable[str]) -> None:
         if world.plan.strategy is Strategy.LIVE:
             moving.memory_at_source.cancel()
             mirror.abandon(moving.source.qmp)
+            proof.forget(moving)
             moving.memory_at_source.wait_ended(ENDS)
         moving.target.close()
         for nic in moving.server.nics:
@@ -29,6 +31,7 @@ def clean(world: World, servers: Iterable[str]) -> None:
         moving.notes.proven = False
 
     world.each(remove, servers)
+    world.archive.drop(world.plan.run)
 
 
 def thaw(world: World, servers: Iterable[str]) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 from intercloud.clouds.port import DiskRef
 from intercloud.errors import VerifyError
+from intercloud.migration import proof
 from intercloud.migration.settle import Commit
 from intercloud.migration.steps.back import turn
 from intercloud.migration.world import Moving, World
-from intercloud.transfer import digest
+from intercloud.transfer.digest import since
 from intercloud.units import Bytes
 
 
@@ -37,23 +38,24 @@ def stop(world: World, servers: Iterable[str]) -> None:
 
 def copy(world: World, servers: Iterable[str]) -> None:
     """Fill the disks at the target; both sides of each disk are digested before anything boots."""
+    servers = tuple(servers)
 
     def copy_one(moving: Moving) -> None:
         with world.notes.timeline.phase(moving.name, "disks"):
             for disk in moving.server.disks:
-                what = DiskRef(moving.name, disk)
+                what = DiskRef(moving.name, disk, since(world.plan.run))
                 with world.source.offer(what) as offer:
                     told = world.progress(moving.name, "disks", disk.size)
                     moving.notes.sent = Bytes(moving.notes.sent + world.target.fetch(what, offer, told))
                     if world.plan.limits.verify_digests:
                         with world.target.offer(what) as arrived:
-                            equal = digest.read_digests(offer.local) == digest.read_digests(arrived.local)
-                            moving.notes.digests_equal = equal and moving.notes.digests_equal is not False
-            if moving.notes.digests_equal is False:
-                raise VerifyError(f"{moving.name}: the disks of both sides differ after the copy")
-        moving.notes.proven = True
+                            proof.compare_copies(world, moving, disk, (offer, arrived))
 
     world.each(copy_one, servers)
+    if problems := proof.problems(world):
+        raise VerifyError("; ".join(problems))
+    for name in servers:
+        world.moving[name].notes.proven = True
 
 
 def commit(world: World, servers: Iterable[str]) -> None:

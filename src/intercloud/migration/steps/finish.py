@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
-from intercloud.clouds.port import DiskRef
 from intercloud.errors import VerifyError
+from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Strategy
-from intercloud.transfer import digest
 from intercloud.units import Seconds
 
 LAST_PAGE = Seconds(600.0)
@@ -31,14 +29,14 @@ def adopt(world: World, servers: Iterable[str]) -> None:
 
 def verify(world: World, servers: Iterable[str]) -> None:
     """Ask the application, and compare the disks of both sides. Raises VerifyError; the source is then kept."""
-    problems = []
+    problems: list[str] = []
     live = world.plan.strategy is Strategy.LIVE
     if live and world.plan.limits.verify_digests:  # first: asking the application costs the moved servers more
         for name in servers:  # one after the other: the moved servers need the processors more
             moving = world.moving[name]
             if moving.source.has_process() and not moving.notes.booted:
-                _compare(world, moving)
-                problems += [] if moving.notes.digests_equal else [f"{name}: the disks of both sides differ"]
+                proof.compare(world, moving)
+        problems = proof.problems(world)
     problems += _application(world)
     if problems:
         raise VerifyError(f"{'; '.join(problems)}. It runs at {world.plan.target}; {world.plan.source} keeps its copy")
@@ -52,19 +50,6 @@ def _application(world: World) -> tuple[str, ...]:
     while (problems := world.check_application(not booted)) and time.monotonic() < deadline:
         time.sleep(0.5)
     return problems
-
-
-def _compare(world: World, moving: Moving) -> None:
-    equal = True
-    with world.notes.timeline.phase(moving.name, "verify"):
-        monitor = moving.target.monitor
-        for disk in moving.server.disks:
-            told = world.progress(moving.name, "verify", disk.size)
-            with world.source.offer(DiskRef(moving.name, disk)) as offer:
-                socket = str(Path(monitor.path).with_suffix(".digest"))
-                equal &= digest.compare(offer.local, moving.target.qmp, monitor.nodes[disk.name], socket).equal
-            told(disk.size)
-    moving.notes.digests_equal = equal
 
 
 def release(world: World, servers: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from intercloud.errors import NotConverging, TransferError
+from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Catchup
 from intercloud.planning.brink import Allowed, Next, next_move
@@ -45,7 +46,7 @@ def mirror_disks(world: World, servers: Iterable[str]) -> None:
     def copy(moving: Moving) -> None:
         mirror = moving.mirror
         watch = StallWatch(f"{moving.name}: disks")
-        with world.notes.timeline.phase(moving.name, "disks"):
+        with world.notes.timeline.phase(moving.name, "disks"), proof.digest_source(world, moving):
             mirror.start(moving.source.monitor.nodes, moving.landing())
             while True:
                 sample = mirror.sample()

@@ -9,13 +9,15 @@ from intercloud.errors import MonitorError
 from intercloud.migration.gang import Gang, Member
 from intercloud.migration.settle import Commit
 from intercloud.migration.world import Moving, World
+from intercloud.transfer.digest import since
 from intercloud.transfer.qmp import Event, Qmp, together
 
 
 def switch_over(world: World, servers: Iterable[str]) -> None:
     """Move the whole gang at one moment. What a failure before the commit leaves, the table sets right."""
     servers = tuple(servers)
-    gang = Gang([Member.of(world.moving[name]) for name in servers], world.control, world.plan.path.rate)
+    members = [Member.of(world.moving[name], since(world.plan.run)) for name in servers]
+    gang = Gang(members, world.control, world.plan.path.rate)
     world.notes.load = os.getloadavg()
     gang.approach(world.plan.limits.max_blackout, world.go_on)
     gang.hand_over(dict.fromkeys(world.macs_of(servers), world.there))
