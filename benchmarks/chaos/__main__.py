@@ -14,7 +14,6 @@ from pathlib import Path
 
 from benchmarks.chaos.faults import FAULTS, Fault, Healing, Trial, clock_environment, set_clock_back
 from benchmarks.chaos.house import CLOUDS, House, Move
-
 from intercloud.errors import IntercloudError
 
 ROOT = Path(__file__).parents[2]

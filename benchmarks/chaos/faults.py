@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.chaos.house import House, Move
-
 from intercloud.bootstrap.wiring import control_folder
 from intercloud.clouds.lab.net import processes
 from intercloud.clouds.lab.run import command_line, find_process
@@ -36,7 +35,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind. inject: does it, and returns what heals it; that is called after `lasts` seconds (None: after the move).
+    """One kind. inject: does it, and returns what heals it after `lasts` seconds (None: when the move has ended).
 
     program: whether the program dies, so that the run must be resumed. cuts: whether the fault itself cuts connections
     (a server's process dies, or its site stands still), so that those are not counted as broken.

@@ -19,6 +19,7 @@ from intercloud.migration.settle import Commit, Run
 from intercloud.model.evidence import BlockDigests
 from intercloud.model.progress import PhaseChange, ProgressSink, ServerProgress
 from intercloud.model.server import Server
+from intercloud.model.site import Placement
 from intercloud.model.strategy import Catchup, Choice
 from intercloud.transfer.memory import Memory
 from intercloud.transfer.mirror import Mirror
@@ -177,6 +178,13 @@ class World:
     def macs_of(self, servers: Iterable[str]) -> tuple[str, ...]:
         """MAC addresses of all cards of some servers."""
         return tuple(nic.mac for name in servers for nic in self.moving[name].server.nics)
+
+    def plug_target(self, placement: Placement) -> None:
+        """Plug those of a server's cards at the target that are not plugged there yet."""
+        endpoints = self.control.registry().endpoints
+        for mac, port in placement.ports.items():
+            if mac not in endpoints or endpoints[mac].ports.get(self.there) != port:
+                self.control.plug(mac, self.there, port)
 
     def enter(self, name: str, number: int, count: int) -> None:
         """Tell the user what begins."""

@@ -19,9 +19,7 @@ def land(world: World, servers: Iterable[str]) -> None:
     def make(moving: Moving) -> None:
         world.go_on()
         with world.notes.timeline.phase(moving.name, "landing"):
-            placement = world.target.create_server(world.plan.cluster, moving.server)
-            for mac, port in placement.ports.items():
-                world.control.plug(mac, world.there, port)
+            world.plug_target(world.target.create_server(world.plan.cluster, moving.server))
 
     world.each(make, servers)
 
@@ -42,6 +40,8 @@ def copy(world: World, servers: Iterable[str]) -> None:
 
     def copy_one(moving: Moving) -> None:
         with world.notes.timeline.phase(moving.name, "disks"):
+            # whoever made the place may have been killed before its cards were plugged
+            world.plug_target(world.target.create_server(world.plan.cluster, moving.server))
             for disk in moving.server.disks:
                 what = DiskRef(moving.name, disk, since(world.plan.run))
                 with world.source.offer(what) as offer:

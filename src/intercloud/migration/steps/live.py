@@ -32,8 +32,7 @@ def land(world: World, servers: Iterable[str]) -> None:
     def make(moving: Moving) -> None:
         world.go_on()
         with world.notes.timeline.phase(moving.name, "landing"):
-            for mac, port in moving.landing().placement.ports.items():
-                world.control.plug(mac, world.there, port)
+            world.plug_target(moving.landing().placement)
             world.notes.facts |= moving.source.qmp.facts()
             pace.measure_dirty_rate(moving.source.qmp)
 
@@ -47,7 +46,9 @@ def mirror_disks(world: World, servers: Iterable[str]) -> None:
         mirror = moving.mirror
         watch = StallWatch(f"{moving.name}: disks")
         with world.notes.timeline.phase(moving.name, "disks"), proof.digest_source(world, moving):
-            mirror.start(moving.source.monitor.nodes, moving.landing())
+            landing = moving.landing()
+            world.plug_target(landing.placement)  # whoever made the place may have been killed before that
+            mirror.start(moving.source.monitor.nodes, landing)
             while True:
                 sample = mirror.sample()
                 moving.notes.sent = sample.done
