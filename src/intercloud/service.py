@@ -11,7 +11,7 @@ from intercloud.endpoints.result import ProbeConfig
 from intercloud.errors import NotFound
 from intercloud.migration.migrate import Surroundings, migrate
 from intercloud.migration.plan import Limits, Plan
-from intercloud.migration.request import Request
+from intercloud.migration.request import Request, find_plan, only_one
 from intercloud.model.progress import ProgressSink
 from intercloud.model.report import Report
 from intercloud.settings import Settings
@@ -34,18 +34,29 @@ class Service:
     ) -> None:
         self.settings, self.open_cloud, self.control, self.prefix = settings, open_cloud, control, prefix
 
+    def plan(self, request: Request) -> Plan:
+        """Say what a migration would do, what speaks against it and what it would cost. Nothing is changed.
+
+        Raises NotFound, CloudUnreachable (a cloud), and Refused when another migration moves this cluster meanwhile.
+        """
+        with only_one(request.cluster, self.settings.migration.state / "locks"):
+            pass  # a cluster on its way is at no place that could be planned from
+        source, target = self.open_cloud(request.source), self.open_cloud(request.target)
+        with closing(ControlClient(self.control)) as control:
+            return find_plan(request, source, target, control, self._limits())
+
     def migrate(self, request: Request, say: ProgressSink) -> Report:
         """Move a cluster. Raises Refused or NotFound with nothing changed; later failures are in the report."""
-        limits = self.settings.migration
+        state = self.settings.migration.state
         with closing(ControlClient(self.control)) as control:
             around = Surroundings(
                 self.open_cloud,
                 control,
                 Vantage(self.prefix) if self.prefix else None,
                 self._probe if self.prefix and self.settings.probe.enabled else None,
-                Limits(Seconds(limits.max_blackout_ms / 1000), limits.allow_postcopy, limits.verify_digests),
-                f"sqlite:///{limits.state / 'runs.sqlite'}",
-                limits.state,
+                self._limits(),
+                f"sqlite:///{state / 'runs.sqlite'}",
+                state,
             )
             return migrate(request, around, say)
 
@@ -56,6 +67,10 @@ class Service:
             there = f"it has {', '.join(clusters)}; choose with --cluster" if clusters else "it has no cluster at all"
             raise NotFound(f"{cloud}: no cluster was named, and {there}")
         return clusters[0]
+
+    def _limits(self) -> Limits:
+        wanted = self.settings.migration
+        return Limits(Seconds(wanted.max_blackout_ms / 1000), wanted.allow_postcopy, wanted.verify_digests)
 
     def _probe(self, plan: Plan) -> ProbeConfig:
         targets = {server.name: server.nics[0].ip for server in plan.cluster.servers}

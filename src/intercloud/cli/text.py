@@ -13,8 +13,8 @@ def render(report: Report) -> str:
     """Write a report for people; ends with a line break."""
     lines = [f"{report.cluster}: {report.source} -> {report.target}, {report.strategy}: {report.status}"]
     lines += [f"  {report.message}", *(f"  {finding}" for finding in report.findings), ""]
-    lines += _aligned(_figures(report))
-    lines += ["", *_aligned([HEAD, *(_server(server) for server in report.servers)])]
+    lines += aligned(_figures(report))
+    lines += ["", *aligned([HEAD, *(_server(server) for server in report.servers)])]
     lines += ["", *(f"  {line}" for line in (*_reasons(report), _environment(report)))]
     return "\n".join(lines) + "\n"
 
@@ -87,7 +87,7 @@ def _time(value: Seconds | None) -> str:
     return NONE if value is None else show_seconds(value)
 
 
-def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     """Put each column at one place, two spaces apart."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -13,11 +13,10 @@ from intercloud.endpoints.health import Vantage, differences
 from intercloud.endpoints.observer import Probe
 from intercloud.endpoints.result import ProbeConfig, ProbeResult
 from intercloud.errors import IntercloudError, Refused
-from intercloud.mediation.survey import survey
 from intercloud.migration.phases import ITINERARIES
 from intercloud.migration.plan import Limits, Plan
 from intercloud.migration.reporting import make_report
-from intercloud.migration.request import Request, make_plan, only_one
+from intercloud.migration.request import Request, find_plan, only_one
 from intercloud.migration.world import World
 from intercloud.model.progress import ProgressSink
 from intercloud.model.report import Report
@@ -49,10 +48,9 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
     """
     source, target = around.open_cloud(request.source), around.open_cloud(request.target)
     with only_one(request.cluster, around.state / "locks"):
-        seen = survey(source, target, request.cluster, request.servers)
-        plan = make_plan(request, seen, around.control.registry().tunnel, around.limits)
-        if plan.findings:
-            raise Refused(plan.findings)
+        plan = find_plan(request, source, target, around.control, around.limits)
+        if plan.blocking:
+            raise Refused(plan.blocking)
         world = World(plan, source, target, around.control, say, _application_check(plan, around.vantage))
         with _watched(plan, around) as probe:
             error = _run(world, around.database)

@@ -1,14 +1,16 @@
 """What a migration is to do, decided before its first change and recorded with the run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 from pydantic import TypeAdapter
 
+from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster
 from intercloud.model.site import Tunnel, WanPath
 from intercloud.model.strategy import Choice, Strategy
+from intercloud.planning.estimate import Estimate
 from intercloud.units import Seconds
 
 
@@ -25,7 +27,8 @@ class Limits:
 class Plan:
     """One migration of a cluster (or of some of its servers).
 
-    started: time.monotonic() of the request. findings: reasons why it cannot be done; a plan with any is refused.
+    started: time.monotonic() of the request. findings: what the pre-flight found, what blocks before what does not; a
+    plan that anything blocks is refused. estimate: None when nothing crosses between the clouds.
     """
 
     run: str
@@ -38,7 +41,13 @@ class Plan:
     tunnel: Tunnel
     limits: Limits
     started: float
-    findings: tuple[str, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()
+    estimate: Estimate | None = None
+
+    @property
+    def blocking(self) -> tuple[str, ...]:
+        """One line for each reason why it cannot be done."""
+        return tuple(finding.line for finding in self.findings if finding.blocking)
 
     def to_json(self) -> str:
         """Write it for the record of the run."""

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intercloud.clouds.lab import net, qmp
 from intercloud.clouds.lab.guest.drive import config_drive
@@ -15,6 +15,7 @@ from intercloud.clouds.port import ServerState
 from intercloud.errors import CloudUnreachable, MonitorError
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
+from intercloud.units import Bytes
 
 SYNC_TIME = 8.0
 """Seconds that a guest gets to stop by itself after its power button was pressed."""
@@ -46,6 +47,16 @@ class Guest:
     def placement(self) -> Placement:
         """Where its cards are."""
         return placement(self.place, self.record.server)
+
+    def look(self) -> Server:
+        """The server, with what its disks hold now."""
+        server = self.record.server
+        disks = (
+            replace(disk, held=Bytes(512 * path.stat().st_blocks) if path.exists() else None)
+            for disk in server.disks
+            for path in (self.files.disk(disk.name),)
+        )
+        return replace(server, disks=tuple(disks))
 
     def pid(self) -> int | None:
         """Its process, if it lives."""

@@ -7,8 +7,8 @@ from intercloud.migration.world import World
 
 
 def check_plan(world: World) -> Sequence[str]:
-    """Repeat what the pre-flight found."""
-    return world.plan.findings
+    """Repeat what the pre-flight found to block."""
+    return world.plan.blocking
 
 
 def send_images(world: World) -> None:
