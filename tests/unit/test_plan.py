@@ -9,7 +9,7 @@ from intercloud.migration.request import Request, make_plan
 from intercloud.model.finding import Finding
 from intercloud.model.site import Tunnel
 from intercloud.units import Seconds
-from tests.unit.mediation.test_findings import FINE, LACKING
+from tests.unit.mediation.test_findings import FINE, LACKING, SERVER
 
 LIMITS = Limits(Seconds(1.0), allow_postcopy=True, verify_digests=True)
 REQUEST = Request("a", "b", "shop")
@@ -50,6 +50,14 @@ class MakePlan(unittest.TestCase):
             self.assertEqual(read, plan)
             self.assertEqual(read.cluster.servers[0].disks[0].held, FINE.cluster.servers[0].disks[0].held)
 
+    def test_what_a_guest_is_told_is_for_the_record_alone(self) -> None:
+        secret = replace(SERVER, metadata={"user_data": "password"})
+        seen = replace(FINE, cluster=replace(FINE.cluster, servers=(secret,)))
+        plan = make_plan(REQUEST, seen, Tunnel.VXLAN, LIMITS)
+        self.assertEqual(Plan.from_json(plan.to_json()), plan)
+        self.assertNotIn("password", plan.to_public_json())
+        self.assertIn('"name": "web"', plan.to_public_json())
+
 
 class Rendered(unittest.TestCase):
     def test_a_plan_that_can_be_done(self) -> None:
@@ -58,9 +66,9 @@ class Rendered(unittest.TestCase):
         self.assertEqual(text[1], "  web: live: both clouds give access to the hypervisor")
         self.assertIn("  nothing was found that speaks against it", text)
         self.assertRegex(
-            "\n".join(text), r"\n  copy +3\.3 s: 30\.0 MiB of disks, at most 128\.2 MiB of memory at 400\.0"
+            "\n".join(text), r"\n  copy +3\.3 s for 30\.0 MiB of disks, at most 128\.2 MiB of memory at 400\.0"
         )
-        self.assertRegex("\n".join(text), r"\n  blackout +\d+\.\d ms: the last ")
+        self.assertRegex("\n".join(text), r"\n  blackout +\d+\.\d ms at least, for the last ")
         self.assertRegex(
             "\n".join(text), r"\n  measured +WAN 400\.0 Mbit/s of TCP, 10\.0 ms round trip, packets of 1500 "
         )

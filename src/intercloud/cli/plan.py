@@ -48,7 +48,7 @@ def show(options: argparse.Namespace) -> int:
     """Plan and print."""
     service, request = open_move(options)
     plan = service.plan(request)
-    sys.stdout.write(f"{plan.to_json()}\n" if options.output == "json" else render(plan))
+    sys.stdout.write(f"{plan.to_public_json()}\n" if options.output == "json" else render(plan))
     return 1 if plan.blocking else 0
 
 
@@ -73,8 +73,8 @@ def _reasons(plan: Plan) -> Iterable[str]:
 
 
 def _costs(costs: Estimate) -> Iterable[tuple[str, str]]:
-    yield "copy", f"{show_seconds(costs.copy_s)}: {costs.copy_from}"
-    yield "blackout", f"{show_seconds(costs.blackout_s)}: {costs.blackout_from}"
+    yield "copy", f"{show_seconds(costs.copy_s)} {costs.copy_from}"
+    yield "blackout", f"{show_seconds(costs.blackout_s)} {costs.blackout_from}"
 
 
 def _path(path: WanPath) -> str:

@@ -53,6 +53,12 @@ class Plan:
         """Write it for the record of the run."""
         return _adapter().dump_json(self).decode()
 
+    def to_public_json(self) -> str:
+        """Write it for others, without what the guests are told at boot: that may hold secrets."""
+        return (
+            _adapter().dump_json(self, indent=2, exclude={"cluster": {"servers": {"__all__": {"metadata"}}}}).decode()
+        )
+
     @staticmethod
     def from_json(text: str) -> "Plan":
         """Read what to_json wrote."""

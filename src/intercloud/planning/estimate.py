@@ -19,7 +19,7 @@ DEVICE_STATE = Bytes(280_000)
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a move costs. copy_s, blackout_s: seconds; copy_from, blackout_from: what they are computed from.
+    """What a move costs. copy_s, blackout_s: seconds; copy_from, blackout_from: what for, to be read after them.
 
     image_bytes, disk_bytes, memory_bytes: what has to cross once, of all servers together.
     """
@@ -58,7 +58,7 @@ def estimate(
         held,
         memory,
         crossing(images + held + memory, path),
-        f"{', '.join(parts)} at {show_rate(path.rate)}; setting up and verifying come on top"
+        f"for {', '.join(parts)} at {show_rate(path.rate)}; setting up and verifying come on top"
         + (", and what the servers write meanwhile" if live else ""),
         blackout,
         blackout_from,
@@ -75,11 +75,12 @@ def _live(cluster: Cluster, path: WanPath, overhead: Seconds) -> tuple[Seconds, 
     state = Bytes(DEVICE_STATE * len(cluster.servers))
     return (
         blackout_limit(SMALL, state, path.rate, Seconds(path.rtt / 2), overhead),
-        f"the last {show_bytes(SMALL)} of memory and {show_bytes(state)} of devices at {show_rate(path.rate)}, "
+        f"at least, for the last {show_bytes(SMALL)} of memory and {show_bytes(state)} of devices at {show_rate(path.rate)}, "
         f"{show_seconds(path.rtt / 2)} of way, {show_seconds(overhead)} to change flows, load and resume; longer for "
         "servers that write much",
     )
 
 
 def _cold(held: Bytes, path: WanPath, disks: str) -> tuple[Seconds, str]:
-    return crossing(held, path), f"{disks} at {show_rate(path.rate)}; shutting down and booting come on top"
+    """Nobody knows beforehand how long a guest takes to shut down and to boot."""
+    return crossing(held, path), f"for {disks} at {show_rate(path.rate)}; shutting down and booting come on top"
