@@ -4,10 +4,11 @@ import json
 import os
 import signal
 import subprocess
+import time
 import unittest
 from pathlib import Path
 
-from intercloud.control import process
+from intercloud.control import process, readiness
 from intercloud.control.client import ControlClient
 from intercloud.units import MIB
 from tests import needs
@@ -119,6 +120,17 @@ class Plans(unittest.TestCase):
         self.addCleanup(self.ip, "lab-b", "link", "set", "tun-k", "up")
         said = self.plan("--target", "lab-b", code=1)
         self.assertRegex(said, "BLOCKS +WAN: nothing crosses between the ends of the vxlan tunnel from lab-a to lab-b")
+
+    def test_a_tunnel_that_is_filtered_is_a_finding_though_its_ends_reach_each_other(self) -> None:
+        self.flows("add-flow", "priority=9,udp,tp_dst=4789,actions=drop")
+        self.addCleanup(self.flows, "del-flows", "udp,tp_dst=4789")
+        time.sleep(readiness.SILENT_S + 6)
+        said = self.plan("--target", "full", "--servers", "web", code=1)
+        self.assertRegex(said, "BLOCKS +full: nothing came through the vxlan tunnel from lab-a for more than 30 s")
+        self.assertRegex(said, "packets of 1500 bytes, 1500 between the tunnel's ends")
+
+    def flows(self, verb: str, flow: str) -> None:
+        subprocess.run(["ovs-ofctl", verb, f"unix:{LABS}/{NAME}/full/ovs/br-wan.mgmt", flow], check=True, timeout=20)
 
     def test_a_wan_that_is_down_is_a_finding_among_others(self) -> None:
         self.ip("small", "link", "set", "uplink", "down")

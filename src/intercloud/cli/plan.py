@@ -73,8 +73,8 @@ def _reasons(plan: Plan) -> Iterable[str]:
 
 
 def _costs(costs: Estimate) -> Iterable[tuple[str, str]]:
-    yield "copy", f"{show_seconds(costs.copy_s)} {costs.copy_from}"
-    yield "blackout", f"{show_seconds(costs.blackout_s)} {costs.blackout_from}"
+    yield "copy", f"{show_seconds(costs.copy_s)} {costs.copy_basis}"
+    yield "blackout", f"{show_seconds(costs.blackout_s)} {costs.blackout_basis}"
 
 
 def _path(path: WanPath) -> str:

@@ -8,7 +8,7 @@ from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster
 
 SILENT_S = 30.0
-"""A switch is compared every 5 s; one that was not for so long has a controller that hangs."""
+"""The controller looks at each switch, and sends a frame into each tunnel, every 5 s."""
 
 
 def readiness(
@@ -16,10 +16,10 @@ def readiness(
 ) -> tuple[Finding, ...]:
     """Everything that keeps these servers' traffic from following them. move: names of source's and target's site.
 
-    now: time.time(). A switch in order has a tunnel to each peer: the controller counts a lacking one as an error.
+    now: time.time(). Whether a tunnel carries is measured by the frames that came through it.
     """
     found = [finding for site in move for finding in _switch(status, site, now)]
-    return tuple(found) or (*_tunnel(registry, move), *_cards(registry, status, move[0], cluster))
+    return tuple(found) or (*_tunnel(registry, status, move, now), *_cards(registry, status, move[0], cluster))
 
 
 def _switch(status: StatusBySite, site: str, now: float) -> Iterator[Finding]:
@@ -36,10 +36,13 @@ def _switch(status: StatusBySite, site: str, now: float) -> Iterator[Finding]:
         yield Finding(site, text, "see the controller's log; a restart of the controller disturbs no traffic")
 
 
-def _tunnel(registry: Registry, move: tuple[str, str]) -> Iterator[Finding]:
+def _tunnel(registry: Registry, status: StatusBySite, move: tuple[str, str], now: float) -> Iterator[Finding]:
     for site, peer in (move, move[::-1]):
         if peer not in registry.sites[site].underlay:
             yield Finding(site, f"it has no tunnel to {peer}", f"give the site an underlay address towards {peer}")
+        elif now - status[site].heard.get(peer, 0.0) > SILENT_S:
+            text = f"nothing came through the {registry.tunnel} tunnel from {peer} for more than {SILENT_S:.0f} s"
+            yield Finding(site, text, f"let {registry.tunnel} pass between both sites' underlay addresses")
 
 
 def _cards(registry: Registry, status: StatusBySite, source: str, cluster: Cluster) -> Iterator[Finding]:

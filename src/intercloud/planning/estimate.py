@@ -19,7 +19,7 @@ DEVICE_STATE = Bytes(280_000)
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a move costs. copy_s, blackout_s: seconds; copy_from, blackout_from: what for, to be read after them.
+    """What a move costs. copy_s, blackout_s: seconds; *_basis: what for, to be read after them.
 
     image_bytes, disk_bytes, memory_bytes: what has to cross once, of all servers together.
     """
@@ -28,9 +28,9 @@ class Estimate:
     disk_bytes: Bytes
     memory_bytes: Bytes
     copy_s: Seconds
-    copy_from: str
+    copy_basis: str
     blackout_s: Seconds
-    blackout_from: str
+    blackout_basis: str
 
 
 def estimate(
@@ -52,7 +52,7 @@ def estimate(
     parts = [f"{at_most}{show_bytes(held)} of disks"]
     parts += [f"{show_bytes(images)} of images"] if images else []
     parts += [f"at most {show_bytes(memory)} of memory"] if live else []
-    blackout, blackout_from = _live(cluster, path, overhead) if live else _cold(held, path, parts[0])
+    blackout, blackout_basis = _live(cluster, path, overhead) if live else _cold(held, path, parts[0])
     return Estimate(
         images,
         held,
@@ -61,7 +61,7 @@ def estimate(
         f"for {', '.join(parts)} at {show_rate(path.rate)}; setting up and verifying come on top"
         + (", and what the servers write meanwhile" if live else ""),
         blackout,
-        blackout_from,
+        blackout_basis,
     )
 
 
@@ -75,9 +75,9 @@ def _live(cluster: Cluster, path: WanPath, overhead: Seconds) -> tuple[Seconds, 
     state = Bytes(DEVICE_STATE * len(cluster.servers))
     return (
         blackout_limit(SMALL, state, path.rate, Seconds(path.rtt / 2), overhead),
-        f"at least, for the last {show_bytes(SMALL)} of memory and {show_bytes(state)} of devices at {show_rate(path.rate)}, "
-        f"{show_seconds(path.rtt / 2)} of way, {show_seconds(overhead)} to change flows, load and resume; longer for "
-        "servers that write much",
+        f"at least, for the last {show_bytes(SMALL)} of memory and {show_bytes(state)} of devices at "
+        f"{show_rate(path.rate)}, {show_seconds(path.rtt / 2)} of way, {show_seconds(overhead)} to change flows, "
+        "load and resume; longer for servers that write much",
     )
 
 

@@ -10,7 +10,7 @@ from intercloud.units import Bytes
 from tests.unit.control.world import APP, WEB, registry
 
 NOW = 1000.0
-GOOD = SwitchStatus(True, NOW - 1, 20)
+GOOD = SwitchStatus(True, NOW - 1, 20, heard={"a": NOW - 5, "b": NOW - 5, "c": 0.0})
 ALL = {"a": GOOD, "b": GOOD}
 CLUSTER = Cluster(
     "shop",
@@ -52,6 +52,12 @@ class Readiness(unittest.TestCase):
         known = registry()
         lonely = replace(known.sites["b"], underlay={"c": ("192.0.2.2", "192.0.2.3")})
         self.assertIn("b: it has no tunnel to a", self.only(ALL, known.put(sites=[lonely])))
+
+    def test_a_tunnel_that_nothing_comes_through_is_told(self) -> None:
+        for heard in ({"a": NOW - 31}, {}):
+            line = self.only({**ALL, "b": replace(GOOD, heard=heard)})
+            self.assertIn("b: nothing came through the vxlan tunnel from a for more than 30 s; let vxlan pass", line)
+        self.assertEqual(self.found({**ALL, "b": replace(GOOD, heard={"a": NOW - 29})}), ())
 
     def test_a_card_that_is_not_registered_is_told(self) -> None:
         line = self.only(ALL, registry().drop(endpoints=[APP.mac]))
