@@ -82,8 +82,10 @@ class Plans(unittest.TestCase):
         self.assertEqual(plan["estimate"]["memory_bytes"], 3 * 128 * MIB // 4096 * 4104)
 
     def test_every_reason_is_listed_not_the_first_alone(self) -> None:
-        house.lab["sites"] = {**house.lab["sites"], "full": {"image_store_mib": 1, "vcpus": 1}}  # type: ignore[dict-item]
-        house.write()
+        sites = house.lab["sites"]
+        assert isinstance(sites, dict)
+        house.write(lab={**house.lab, "sites": {**sites, "full": {"image_store_mib": 1, "vcpus": 1}}})
+        self.addCleanup(house.write)
         said = self.plan("--target", "full", code=1)
         self.assertIn("shop: lab-a -> full, live: blocked by 2 of the findings\n", said)
         self.assertRegex(
