@@ -16,6 +16,7 @@ from intercloud.migration.migrate import (
     find,
     migrate,
     order_back,
+    plan,
     resume,
     standing,
     unfinished,
@@ -45,6 +46,14 @@ class Service:
         prefix: Sequence[str] | None,
     ) -> None:
         self.settings, self.open_cloud, self.control, self.prefix = settings, open_cloud, control, prefix
+
+    def plan(self, request: Request) -> Plan:
+        """Say what a migration would do, what speaks against it and what it would cost. Nothing is changed.
+
+        Raises NotFound, CloudUnreachable (a cloud), and Refused when another migration moves this cluster meanwhile.
+        """
+        with self._around() as around:
+            return plan(request, around)
 
     def migrate(self, request: Request, say: ProgressSink) -> Report:
         """Move a cluster. Raises Refused or NotFound with nothing changed; later failures are in the report."""
@@ -85,16 +94,15 @@ class Service:
 
     @contextmanager
     def _around(self) -> Iterator[Surroundings]:
-        limits = self.settings.migration
         with closing(ControlClient(self.control)) as control:
             yield Surroundings(
                 self.open_cloud,
                 control,
                 Vantage(self.prefix) if self.prefix else None,
                 self._probe if self.prefix and self.settings.probe.enabled else None,
-                Limits(Seconds(limits.max_blackout_ms / 1000), limits.allow_postcopy, limits.verify_digests),
+                self._limits(),
                 self.settings.database,
-                limits.state,
+                self.settings.migration.state,
             )
 
     def only_cluster(self, cloud: str) -> str:
@@ -104,6 +112,10 @@ class Service:
             there = f"it has {', '.join(clusters)}; choose with --cluster" if clusters else "it has no cluster at all"
             raise NotFound(f"{cloud}: no cluster was named, and {there}")
         return clusters[0]
+
+    def _limits(self) -> Limits:
+        wanted = self.settings.migration
+        return Limits(Seconds(wanted.max_blackout_ms / 1000), wanted.allow_postcopy, wanted.verify_digests)
 
     def _probe(self, plan: Plan) -> ProbeConfig:
         targets = {server.name: server.nics[0].ip for server in plan.cluster.servers}

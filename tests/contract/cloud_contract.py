@@ -4,10 +4,12 @@ An adapter's tests derive from CloudContract and set `clouds`; unittest finds on
 """
 
 import dataclasses
+import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from intercloud.clouds.ability import Ability
 from intercloud.clouds.port import Cloud, DiskRef, Offer, Progress, ServerState
 from intercloud.errors import (
     AddressTaken,
@@ -86,6 +88,29 @@ class CloudContract(unittest.TestCase):
             self.source.cluster("other")
         self.assertIn("tests", str(raised.exception))
 
+    def test_its_clock_is_that_of_now_and_goes_on(self) -> None:
+        first, then = self.source.about().clock, self.source.about().clock
+        self.assertLess(abs(first - time.time()), 3600)
+        self.assertGreaterEqual(then, first)
+
+    def test_two_clouds_alike_say_that_their_servers_run_on_the_same(self) -> None:
+        source, target = self.source.about(), self.target.about()
+        self.assertEqual(source.platform, target.platform)
+        if Ability.HYPERVISOR in source.abilities:
+            assert source.platform is not None
+            self.assertTrue(all(dataclasses.astuple(source.platform)))
+
+    def test_room_is_left_where_it_is_told(self) -> None:
+        free = self.target.about().free
+        self.assertTrue(free is None or free > self.image.size)
+
+    def test_what_a_disk_holds_is_told_and_makes_no_other_disk(self) -> None:
+        self.source.create_server(self.cluster, self.one)
+        (disk,) = self.source.cluster("tests").servers[0].disks
+        self.assertEqual(disk, self.one.disks[0])
+        if disk.held is not None:
+            self.assertTrue(0 < disk.held < disk.size)
+
     def test_sites_know_each_other(self) -> None:
         source, target = self.source.about().site, self.target.about().site
         self.assertEqual((source.name, target.name), (self.source.about().name, self.target.about().name))
@@ -98,6 +123,8 @@ class CloudContract(unittest.TestCase):
         self.assertGreater(path.rtt, 0)
         self.assertGreater(path.rate, 1e6)
         self.assertGreaterEqual(path.mtu, 576)
+        if path.tunnel_mtu is not None:
+            self.assertGreaterEqual(path.tunnel_mtu, 576)
         with self.assertRaises(CloudUnreachable):
             self.source.reach("nowhere")
 

@@ -9,14 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from intercloud import __version__, bootstrap
-from intercloud.cli import lab, migrations, report_html, values, verify
+from intercloud import __version__
+from intercloud.cli import lab, migrations, plan, report_html, verify
 from intercloud.cli.outcome import complain, deliver
 from intercloud.cli.progress import open_progress
 from intercloud.errors import ConfigError, IntercloudError
-from intercloud.migration.request import Request
 from intercloud.model.report import from_json
-from intercloud.settings import load
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--verbose", action="store_true", help="log what is done to stderr")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _migrate(commands.add_parser("migrate", help="move a cluster from one cloud to another"))
+    plan.add_command(commands.add_parser("plan", help="say what a migration would do, and what speaks against it"))
     migrations.add_commands(commands.add_parser("migrations", help="what was moved, and what was cut off"))
     migrations.add_resume(commands.add_parser("resume", help="go on with every migration that was cut off"))
     lab.add_commands(commands.add_parser("lab", help="the lab: whole clouds on this computer"))
@@ -38,22 +37,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _migrate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--source", required=True, metavar="CLOUD")
-    command.add_argument("--target", required=True, metavar="CLOUD")
-    command.add_argument("--cluster", metavar="NAME", help="default: the source's only one")
-    command.add_argument("--servers", type=values.names, default=frozenset(), metavar="A,B", help="default: all")
-    command.add_argument("--strategy", choices=("auto", "live", "cold"), default="auto")
-    command.add_argument("--config", type=Path, metavar="FILE", help="default: config.json, else the lab's defaults")
+    plan.add_move(command)
+    command.add_argument("--dry-run", action="store_true", help="change nothing, as: intercloud plan")
     command.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there, and FILE.html")
-    command.add_argument("--output", choices=("text", "json"), default="text", help="what stdout gets")
     command.add_argument("--quiet", action="store_true", help="no progress on stderr")
     command.set_defaults(act=_do_migrate)
 
 
 def _do_migrate(options: argparse.Namespace) -> int:
-    service = bootstrap.service(load(options.config))
-    cluster = options.cluster or service.only_cluster(options.source)
-    request = Request(options.source, options.target, cluster, options.strategy, options.servers)
+    if options.dry_run:
+        if options.report:
+            raise ConfigError("--report", ["a dry run moves nothing that could be reported; leave one of both out"])
+        return plan.show(options)
+    service, request = plan.open_move(options)
     with open_progress(sys.stderr, options.quiet) as say:
         report = service.migrate(request, say)
     return deliver(report, options)

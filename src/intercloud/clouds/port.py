@@ -12,7 +12,7 @@ from typing import Protocol
 
 from intercloud.clouds.ability import Ability
 from intercloud.model.server import Cluster, Disk, Image, Server
-from intercloud.model.site import Placement, Quota, Site, WanPath
+from intercloud.model.site import Placement, Platform, Quota, Site, WanPath
 from intercloud.units import Bytes
 
 
@@ -29,11 +29,20 @@ class ServerState(StrEnum):
 
 @dataclass(frozen=True)
 class About:
-    """What a cloud is. name: for messages; abilities: for the plan; site: the cloud as the control layer sees it."""
+    """What a cloud is, and how it stands.
+
+    name: for messages; abilities: for the plan; site: the cloud as the control layer sees it.
+    clock: seconds since the epoch by the cloud's own clock, at the moment of the answer.
+    platform: what its servers run on; free: bytes that its disks and images can still grow by, whatever the quota
+    says; None where the cloud does not tell.
+    """
 
     name: str
     abilities: frozenset[Ability]
     site: Site
+    clock: float
+    platform: Platform | None = None
+    free: Bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class Inventory(Protocol):
     """What there is. Read-only, all of it."""
 
     def about(self) -> About:
-        """Say what this cloud is. Cheap: nothing is asked of the cloud."""
+        """Say what this cloud is. Asked often: an adapter keeps what does not change, and asks for the rest only."""
 
     def clusters(self) -> tuple[str, ...]:
         """Names of the clusters that have at least one server here."""
@@ -104,7 +113,10 @@ class Inventory(Protocol):
         """What this cloud allows, and what is used of it now."""
 
     def conflicts(self, server: Server) -> tuple[str, ...]:
-        """One line for each name, MAC or IP address of this server that something else here already has."""
+        """One line for each name, MAC or IP address of this server that something else here already has.
+
+        The cloud's own name is not in it.
+        """
 
     def reach(self, peer: str) -> WanPath:
         """Measure the path to a peer site, in a second or two. Raises CloudUnreachable when nothing comes back."""

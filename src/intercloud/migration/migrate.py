@@ -13,12 +13,11 @@ from intercloud.endpoints.health import Vantage
 from intercloud.endpoints.observer import Probe
 from intercloud.endpoints.result import ProbeConfig, ProbeResult
 from intercloud.errors import IntercloudError, NotFound, Refused
-from intercloud.mediation.survey import survey
 from intercloud.migration.archive import Archive
 from intercloud.migration.evidence import look
 from intercloud.migration.plan import Limits, Plan
 from intercloud.migration.reporting import make_report
-from intercloud.migration.request import Request, make_plan
+from intercloud.migration.request import Request, find_plan
 from intercloud.migration.settle import Target
 from intercloud.migration.turns import Turns
 from intercloud.migration.world import World
@@ -56,6 +55,13 @@ class Surroundings:
         return self.state / "leases"
 
 
+def plan(request: Request, around: Surroundings) -> Plan:
+    """Say what a migration would do. Raises Refused while another moves this cluster: it is at no place then."""
+    with hold(around.leases, _key(request.cluster), request.run):
+        source, target = around.open_cloud(request.source), around.open_cloud(request.target)
+        return find_plan(request, source, target, around.control, around.limits)
+
+
 def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report:
     """Move a cluster and report. Raises, with nothing changed, when the pre-flight finds a reason not to.
 
@@ -64,10 +70,9 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
     source, target = around.open_cloud(request.source), around.open_cloud(request.target)
     with hold(around.leases, _key(request.cluster), request.run) as lease:
         _refuse_unfinished(around, request.cluster)
-        seen = survey(source, target, request.cluster, request.servers)
-        plan = make_plan(request, seen, around.control.registry().tunnel, around.limits)
-        if plan.findings:
-            raise Refused(plan.findings)
+        plan = find_plan(request, source, target, around.control, around.limits)
+        if plan.blocking:
+            raise Refused(plan.blocking)
         with closing(World(plan, source, target, around.control, say, around.archive, around.vantage)) as world:
             _refuse_taken(world)
             world.look_at_application()

@@ -2,15 +2,17 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.lab import nbd, wan
 from intercloud.clouds.lab.accel import accelerator
-from intercloud.clouds.lab.qemu import node
+from intercloud.clouds.lab.qemu import CPU, MACHINE, node, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
 from intercloud.clouds.lab.run import run
 from intercloud.clouds.lab.server import Guest, files
@@ -19,8 +21,17 @@ from intercloud.clouds.lab.store import Store, file_digest, locked
 from intercloud.clouds.port import About, DiskRef, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached, TransferError
 from intercloud.model.server import Cluster, Image, Server
-from intercloud.model.site import Placement, Quota, WanPath
+from intercloud.model.site import Placement, Platform, Quota, WanPath
 from intercloud.units import Bytes, show_bytes
+
+
+@cache
+def platform() -> Platform:
+    """Ask QEMU what guests run on here."""
+    program = "qemu-system-x86_64"
+    return Platform(
+        f"QEMU {version(run([program, '--version']))}", versioned(MACHINE, run([program, "-machine", "help"])), CPU
+    )
 
 
 @dataclass(frozen=True)
@@ -43,8 +54,16 @@ class LabCloud:
 
     def about(self) -> About:
         """Name it. It can do everything, except post-copy where the kernel has no userfaultfd."""
+        self.require_up()
         missing = set() if Path("/proc/sys/vm/unprivileged_userfaultfd").exists() else {Ability.POSTCOPY}
-        return About(self.name, frozenset(set(Ability) - missing), self.place.site())
+        return About(
+            self.name,
+            frozenset(set(Ability) - missing),
+            self.place.site(),
+            clock=time.time(),
+            platform=platform(),
+            free=Bytes(shutil.disk_usage(self.place.path).free),
+        )
 
     def records(self) -> tuple[Record, ...]:
         """Every server that was asked for, by name."""
@@ -61,7 +80,7 @@ class LabCloud:
         found = [record for record in self.records() if record.cluster.name == name and not record.incoming]
         if not found:
             raise NotFound(f"{self.name} has no cluster {name!r}; it has: {', '.join(self.clusters()) or 'none'}")
-        return replace(found[0].cluster, servers=tuple(record.server for record in found))
+        return replace(found[0].cluster, servers=tuple(Guest(self.place, record).look() for record in found))
 
     def quota(self) -> tuple[Quota, Quota]:
         """What the site allows, and what all records and images use of it."""
@@ -80,14 +99,14 @@ class LabCloud:
             other = record.server
             if other.name == server.name:
                 if other != server or self.server_state(other.name) in (ServerState.RUNNING, ServerState.PAUSED):
-                    lines.append(f"{self.name}: the name {server.name} is taken by a server of {record.cluster.name}")
+                    lines.append(f"the name {server.name} is taken by a server of {record.cluster.name}")
                 continue
             for nic in server.nics:
                 for taken in other.nics:
                     if nic.mac == taken.mac:
-                        lines.append(f"{self.name}: the MAC address {nic.mac} is taken by {other.name}")
+                        lines.append(f"the MAC address {nic.mac} is taken by {other.name}")
                     if (nic.network, nic.ip) == (taken.network, taken.ip):
-                        lines.append(f"{self.name}: the IP address {nic.ip} in {nic.network} is taken by {other.name}")
+                        lines.append(f"the IP address {nic.ip} in {nic.network} is taken by {other.name}")
         return tuple(lines)
 
     def reach(self, peer: str) -> WanPath:
@@ -276,7 +295,7 @@ class LabCloud:
             raise AddressTaken(f"{self.name}: there is another server {server.name}")
         taken = self.conflicts(server)
         if taken:
-            raise AddressTaken("; ".join(taken))
+            raise AddressTaken(f"{self.name}: {'; '.join(taken)}")
         for disk in server.disks:
             if disk.image is not None:
                 self.store.base(disk.image)

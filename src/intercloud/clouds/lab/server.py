@@ -4,7 +4,7 @@ import shutil
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intercloud.clouds.lab import net, qmp
 from intercloud.clouds.lab.guest.drive import config_drive
@@ -17,6 +17,7 @@ from intercloud.clouds.port import ServerState
 from intercloud.errors import CloudError, CloudUnreachable, MonitorError
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
+from intercloud.units import Bytes
 
 SYNC_TIME = 8.0
 """Seconds that a guest gets to stop by itself after its power button was pressed."""
@@ -51,6 +52,16 @@ class Guest:
     def placement(self) -> Placement:
         """Where its cards are."""
         return placement(self.place, self.record.server)
+
+    def look(self) -> Server:
+        """The server, with what its disks hold now."""
+        server = self.record.server
+        disks = (
+            replace(disk, held=Bytes(512 * path.stat().st_blocks) if path.exists() else None)
+            for disk in server.disks
+            for path in (self.files.disk(disk.name),)
+        )
+        return replace(server, disks=tuple(disks))
 
     def pid(self) -> int | None:
         """Its process, if it lives."""
