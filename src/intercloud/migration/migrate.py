@@ -166,7 +166,9 @@ def _key(cluster: str) -> str:
 
 def _refuse_ended(record: RunRecord) -> None:
     if record.ended is not None:
-        raise Refused([f"run {record.name} has ended: {record.ended}; nothing is left to do"])
+        plan = Plan.from_json(record.payload)
+        way = f"; the way back: intercloud migrate --source {plan.target} --target {plan.source}"
+        raise Refused([f"run {record.name} has ended: {record.ended}{way if record.ended == 'completed' else ''}"])
     if record.version != VERSION:
         raise Refused(
             [f"run {record.name} was recorded by an older Intercloud, which could not resume; see both clouds"]
