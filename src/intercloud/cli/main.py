@@ -52,10 +52,9 @@ def _do_migrate(options: argparse.Namespace) -> int:
             raise ConfigError("--report", ["a dry run moves nothing that could be reported; leave one of both out"])
         return plan.show(options)
     service, request = plan.open_move(options)
-    config = ("--config", str(options.config.absolute())) if options.config else ()
-    guard = (
-        guarded(["migrations", "resume", request.run, *config]) if service.settings.migration.guard else nullcontext()
-    )
+    resume = ["migrations", "resume", request.run]
+    resume += ["--config", str(options.config.absolute())] if options.config else []
+    guard = guarded(resume) if service.settings.migration.guard else nullcontext()
     with guard, open_progress(sys.stderr, options.quiet) as say:
         report = service.migrate(request, say)
     return deliver(report, options)
