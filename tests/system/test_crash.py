@@ -106,6 +106,27 @@ class CutOff(unittest.TestCase):
         self.assertEqual(self.listed()["state"], "rolled-back")
         self.assert_whole(self.here)
 
+    def test_other_processes_on_the_database_leave_a_move_alone(self) -> None:
+        self.house.write(probe={"enabled": False})
+        words = self.house.command("migrate", "--source", self.here, "--target", self.there)
+        others: list[subprocess.Popen[str]] = []
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as move:
+            assert move.stderr is not None
+            for line in move.stderr:
+                if line.startswith("["):
+                    other = self.house.command("resume", "--quiet")
+                    others.append(subprocess.Popen(other, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
+        said = [other.communicate(timeout=60)[0] for other in others]
+        self.assertGreaterEqual(len(said), 7)  # one in each phase; the images may be there already
+        self.assertEqual(set(said), {"no migration was cut off\n"})
+        self.assertEqual(move.returncode, 0)
+        run, state = self.listed().values()
+        self.assertEqual(state, "completed")
+        turns = json.loads(self.house.run("migrations", "show", run, "--output", "json").stdout)["turns"]
+        actions = [turn["action"] for turn in turns]
+        self.assertEqual(len(actions), len(set(actions)), actions)
+        self.assert_whole(self.there)
+
     def test_what_cannot_be_proven_is_left_to_the_operator(self) -> None:
         self.killed("memory", 1.0, guard=False)
         run = self.listed()["run"]
