@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, error
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID, error
 from sqlalchemy.exc import SQLAlchemyError
 
 from intercloud.errors import NotFound, RunsUnavailable
@@ -86,6 +86,7 @@ class Runs:
             "application_version": VERSION,
             "executor_id": self._executor,
             "log_level": "CRITICAL",
+            "serializer": DBOSPortableJSONSerializer(),  # its default is pickle: it names classes, runs code when read
         }
         _open.append(self)
         DBOS(config=config)
