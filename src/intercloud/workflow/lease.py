@@ -79,7 +79,7 @@ class Lease:
 def hold(folder: Path, key: str, run: str, database: str | None = None) -> Iterator[Lease]:
     """Hold a key among all processes of this machine, and of all that share the runs' database.
 
-    Whoever gets it has thereby proven that the process that held it before is gone, or knows that it has lost it.
+    Whoever gets it has thereby proven that the process that held it before is gone, or makes no more turns.
     Raises Refused, saying who holds it, and RunsUnavailable.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,8 @@ def hold(folder: Path, key: str, run: str, database: str | None = None) -> Itera
         try:
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE)
         except BlockingIOError:
-            raise _taken(key, path.read_text()) from None
+            raise _taken(key, path.read_text() or "it begins just now") from None
+        os.ftruncate(descriptor, 0)  # what the holder before did is not done any more
         with _held_session(database, key) if database and is_shared(database) else nullcontext() as session:
             yield Lease(descriptor, run, session)
     finally:
@@ -127,10 +128,10 @@ def _session(database: str) -> Iterator[_Session]:
     url = parse(database).set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         session = psycopg.connect(url, autocommit=True, connect_timeout=10, tcp_user_timeout=_SILENCE * 1000)
+        with closing(session):
+            yield session
     except psycopg.Error as failure:
         raise unavailable(database, failure) from failure
-    with closing(session):
-        yield session
 
 
 def _holder(session: _Session, key: str) -> str | None:
