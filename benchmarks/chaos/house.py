@@ -142,7 +142,7 @@ class House:
             return ["the cluster is not whole at one cloud"]
         away = next(cloud for cloud in CLOUDS if cloud != home)
         found = [f"{away}: server {r.server.name}" for r in self.cloud(away).records()]
-        found += [f"{away}: {path.name}" for path in (self.place(away).path / "servers").iterdir()]
+        found += [f"{away}: {path.name}" for path in (self.place(away).path / "servers").glob("*")]
         with self.control() as control:
             endpoints = control.registry().endpoints.values()
         found += [f"{away}: port of {e.name}" for e in endpoints if away in e.ports]
