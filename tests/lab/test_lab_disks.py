@@ -10,11 +10,12 @@ import unittest
 from pathlib import Path
 from typing import ClassVar
 
+from intercloud.clouds.ability import Ability
 from intercloud.clouds.lab import lab, net
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec
 from intercloud.clouds.port import DiskRef, ServerState
-from intercloud.errors import CloudUnreachable
+from intercloud.errors import CloudError, CloudUnreachable
 from intercloud.model.server import Cluster, Disk, Network, Nic, Server
 from intercloud.units import MIB, Bytes
 from tests import needs
@@ -130,6 +131,22 @@ class Disks(unittest.TestCase):
             self.source.delete_server("one")
             self.assertIsNone(foreign.poll())
             foreign.kill()
+
+
+@needs.lab
+class Abilities(unittest.TestCase):
+    def test_a_cloud_as_a_tenant_sees_it_has_no_hypervisor(self) -> None:
+        place = small_spec(Path("/var/tmp")).place("lab-a")
+        server = Server("one", 1, Bytes(64 * MIB), (), ())
+        cloud = LabCloud(place, frozenset({Ability.COLD}))
+        self.assertEqual(cloud.about().abilities, {Ability.COLD})
+        for ask in (
+            lambda: cloud.monitor("one"),
+            lambda: cloud.receive_server(Cluster("tests", (), (server,)), server),
+            lambda: cloud.adopt_server("one"),
+        ):
+            with self.assertRaisesRegex(CloudError, "lab-a gives no access to its hypervisor"):
+                ask()
 
 
 @needs.lab

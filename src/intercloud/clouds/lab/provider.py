@@ -25,9 +25,13 @@ from intercloud.units import Bytes, show_bytes
 
 @dataclass(frozen=True)
 class LabCloud:
-    """One site of a lab as a cloud; the whole state is on disk, so any process may make its own."""
+    """One site of a lab as a cloud; the whole state is on disk, so any process may make its own.
+
+    allowed: what it may offer of what it can, so that it can be as a tenant sees a cloud.
+    """
 
     place: Place
+    allowed: frozenset[Ability] = frozenset(Ability)
 
     @property
     def name(self) -> str:
@@ -42,9 +46,9 @@ class LabCloud:
     # Inventory
 
     def about(self) -> About:
-        """Name it. It can do everything, except post-copy where the kernel has no userfaultfd."""
+        """Name it. It can do everything that it may, except post-copy where the kernel has no userfaultfd."""
         missing = set() if Path("/proc/sys/vm/unprivileged_userfaultfd").exists() else {Ability.POSTCOPY}
-        return About(self.name, frozenset(set(Ability) - missing), self.place.site())
+        return About(self.name, self.allowed - missing, self.place.site())
 
     def records(self) -> tuple[Record, ...]:
         """Every server that was asked for, by name."""
@@ -193,6 +197,7 @@ class LabCloud:
 
     def monitor(self, name: str) -> Monitor:
         """Find the monitor of a server whose process lives."""
+        self.require_hypervisor()
         guest = self.guest(name)
         if guest.pid() is None:
             raise NotFound(f"{self.name}: server {name} has no process")
@@ -200,6 +205,7 @@ class LabCloud:
 
     def receive_server(self, cluster: Cluster, server: Server) -> Landing:
         """Make a server that waits for its memory; the same again finds it waiting, or makes it wait again."""
+        self.require_hypervisor()
         guest = self.make(cluster, server, incoming=True)
         guest.boot(accelerator(self.place.lab.cache))
         return Landing(
@@ -212,6 +218,7 @@ class LabCloud:
 
     def adopt_server(self, name: str) -> None:
         """Record that a received server is an ordinary one."""
+        self.require_hypervisor()
         with self.lock():
             guest = self.guest(name)
             save(replace(guest.record, incoming=False), guest.files.record)
@@ -222,6 +229,11 @@ class LabCloud:
         """Raise CloudUnreachable when the site was not brought up since this computer started."""
         if not self.place.is_up():
             raise CloudUnreachable(f"{self.name} is not up; run: intercloud lab up")
+
+    def require_hypervisor(self) -> None:
+        """Raise CloudError when this cloud is as a tenant sees it."""
+        if Ability.HYPERVISOR not in self.allowed:
+            raise CloudError(f"{self.name} gives no access to its hypervisor; move its servers warm or cold")
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold what guards the site's records and its quota."""
