@@ -81,7 +81,6 @@ class Disks(unittest.TestCase):
         io(self.disk(self.target, "data"), "write -P 6 8M 1M")
         ref = DiskRef("one", self.one.disks[1])
         with self.source.offer(ref) as offer:
-            self.assertIsNone(offer.layer)
             self.assertEqual(self.target.fetch(ref, offer, lambda _: None), 2 * MIB)
         io(self.disk(self.target, "data"), "read -P 0 0 3M", "read -P 5 3M 2M", "read -P 0 5M 19M")
 

@@ -33,6 +33,11 @@ class Disk:
     size: Bytes
     image: Image | None = None
 
+    @property
+    def blank(self) -> str:
+        """The mark of its content when just made: its image's digest, or 'zeros'."""
+        return self.image.digest if self.image else "zeros"
+
 
 @dataclass(frozen=True)
 class Server:

@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from intercloud.clouds.ability import Ability
-from intercloud.clouds.lab import nbd, wan
+from intercloud.clouds.lab import blocks, fleece, nbd, wan
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import node
 from intercloud.clouds.lab.record import Record, load, save, without_servers
-from intercloud.clouds.lab.run import run
 from intercloud.clouds.lab.server import Guest, files
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.lab.store import Store, file_digest, locked
-from intercloud.clouds.port import About, DiskRef, Landing, Monitor, Offer, Progress, ServerState
+from intercloud.clouds.port import About, DiskRef, Extent, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached, TransferError
 from intercloud.model.server import Cluster, Image, Server
 from intercloud.model.site import Placement, Quota, WanPath
@@ -122,32 +121,50 @@ class LabCloud:
 
     @contextmanager
     def offer(self, what: Image | DiskRef) -> Iterator[Offer]:
-        """Offer an image's bytes, or a disk's content and its top layer."""
+        """Offer an image's bytes, or a disk's content with what is known of its changes."""
         if isinstance(what, Image):
-            with nbd.serve(self.place, [nbd.file_node(self.store.base(what))], {nbd.CONTENT: "file"}) as served:
-                yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.size)
+            with nbd.serve(self.place, nbd.file_node(self.store.base(what))) as served:
+                yield Offer(served.uri, served.local, what.size)
             return
-        path = self.guest(what.server).files.disk(what.disk.name)
-        exports = {nbd.CONTENT: "disk", nbd.LAYER: "file"}
-        with nbd.serve(self.place, [nbd.file_node(path), nbd.DISK_NODE], exports) as served:
-            layer = served.uri(nbd.LAYER) if what.disk.image is not None else None
-            yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.disk.size, layer)
+        guest, disk = self.guest(what.server), what.disk
+        if Ability.WARM in self.allowed and guest.state() is ServerState.RUNNING:
+            with (
+                fleece.frozen(guest, disk) as frozen,
+                nbd.serve(self.place, nbd.peer_node(guest.files.nbd, fleece.NAME)) as served,
+            ):
+                changed = fleece.changed(frozen.uri, disk, frozen.marks, layers=2)
+                yield Offer(served.uri, frozen.uri, disk.size, frozen.mark, changed)
+            return
+        path = guest.files.disk(disk.name)
+        marks = fleece.stored(path)
+        with nbd.serve(self.place, nbd.disk_node(path), *fleece.contexts(marks)) as served:
+            yield Offer(served.uri, served.local, disk.size, None, fleece.changed(served.local, disk, marks, layers=1))
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
-        """Fill an image, or a stopped server's disk; of a disk over an image that is here too, only its top layer."""
+        """Fill an image, or a stopped server's disk: with what it lacks, or else with all that its image lacks."""
         if isinstance(what, Image):
             return self.fetch_image(what, offer, progress)
         guest = self.guest(what.server)
         if guest.pid() is not None:
             raise CloudError(f"{self.name}: {what.server} runs; its disk cannot be filled")
-        path = guest.files.disk(what.disk.name)
-        if what.disk.image is None or offer.layer is None:
-            return nbd.copy(self.place.namespace, offer.uri, path, ["-n", "-O", "qcow2"], progress)
-        base = self.store.base(what.disk.image)
+        disk, path, mark = what.disk, guest.files.disk(what.disk.name), guest.files.mark(what.disk.name)
+        lacking = offer.changed.get(mark.read_text()) if mark.exists() else None
         part = path.with_suffix(".part")
-        moved = nbd.copy(self.place.namespace, offer.layer, part, ["-O", "raw"], progress)
-        run(["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", str(base), "-F", what.disk.image.format, str(part)])
-        part.replace(path)
+        if lacking is not None:
+            moved = blocks.pull(self.place.namespace, offer.uri, lacking, part, progress)
+            blocks.lay(part, path)
+            blocks.merge(part)
+        else:
+            lacking = offer.changed.get(disk.blank, (Extent(Bytes(0), disk.size),))
+            moved = blocks.pull(self.place.namespace, offer.uri, lacking, part, progress)
+            if disk.image is None:
+                blocks.lay(part)
+            else:
+                blocks.lay(part, self.store.base(disk.image), disk.image.format)
+            mark.unlink(missing_ok=True)
+            part.replace(path)
+        if offer.mark is not None:
+            mark.write_text(offer.mark)
         return moved
 
     def fetch_image(self, image: Image, offer: Offer, progress: Progress) -> Bytes:
@@ -155,7 +172,7 @@ class LabCloud:
         with self.store.incoming(image) as part:
             if part is None:
                 return Bytes(0)
-            moved = nbd.copy(self.place.namespace, offer.uri, part, ["-O", "raw"], progress)
+            moved = nbd.copy(self.place.namespace, offer.uri, part, progress)
             os.truncate(part, image.size)
             if file_digest(part) != image.digest:
                 raise TransferError(f"{self.name}: image {image.name} arrived with another digest than {image.digest}")

@@ -2,17 +2,18 @@
 
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from intercloud.clouds.lab import net, qmp
 from intercloud.clouds.lab.guest.drive import config_drive
 from intercloud.clouds.lab.qemu import Accelerator, Files, command, identity
 from intercloud.clouds.lab.record import Record
-from intercloud.clouds.lab.run import find_process, inside, kill, run
+from intercloud.clouds.lab.run import find_process, inside, kill, run, wait_until
 from intercloud.clouds.lab.spec import Place, short_hash
 from intercloud.clouds.lab.store import Store
 from intercloud.clouds.port import ServerState
-from intercloud.errors import CloudUnreachable, MonitorError
+from intercloud.errors import CloudError, CloudUnreachable, MonitorError
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
 
@@ -72,6 +73,8 @@ class Guest:
         if self.pid() is not None:
             return
         self.add_taps()
+        for disk in self.record.server.disks:
+            self.files.mark(disk.name).unlink(missing_ok=True)
         taps = tuple(self.placement.ports.values())
         words = command(self.record.server, self.files, taps, accelerator, incoming=self.record.incoming)
         run(inside(self.place.namespace, words))
@@ -101,7 +104,11 @@ class Guest:
             end = time.monotonic() + SYNC_TIME
             while self.pid() is not None and time.monotonic() < end:
                 time.sleep(0.05)
+        with suppress(MonitorError, CloudError):  # an orderly end keeps the record of what was written
+            qmp.ask(self.files.own_monitor, "quit")
+            wait_until(lambda: self.pid() is None, "the end of QEMU")
         self.kill()
+        self.files.aside.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """Cut the power."""
