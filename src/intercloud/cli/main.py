@@ -15,6 +15,7 @@ from intercloud.cli.progress import open_progress
 from intercloud.errors import ConfigError, IntercloudError
 from intercloud.migration.request import Request
 from intercloud.model.report import Report, Status, from_json, to_json
+from intercloud.model.strategy import Strategy
 from intercloud.settings import load
 
 
@@ -38,7 +39,7 @@ def _migrate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--target", required=True, metavar="CLOUD")
     command.add_argument("--cluster", metavar="NAME", help="default: the source's only one")
     command.add_argument("--servers", type=values.names, default=frozenset(), metavar="A,B", help="default: all")
-    command.add_argument("--strategy", choices=("auto", "live", "cold"), default="auto")
+    command.add_argument("--strategy", choices=("auto", *Strategy), default="auto")
     command.add_argument("--config", type=Path, metavar="FILE", help="default: config.json, else the lab's defaults")
     command.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there, and FILE.html")
     command.add_argument("--output", choices=("text", "json"), default="text", help="what stdout gets")

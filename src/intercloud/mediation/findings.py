@@ -22,7 +22,7 @@ def blocking(survey: Survey, strategy: Strategy, tunnel: Tunnel) -> tuple[str, .
 
 def _states(survey: Survey, strategy: Strategy) -> Iterator[str]:
     for name, state in survey.states.items():
-        if strategy is Strategy.LIVE and state is not ServerState.RUNNING:
+        if strategy is not Strategy.COLD and state is not ServerState.RUNNING:
             yield f"{name} at {survey.source} is {state}, not running; start it, or use --strategy cold"
 
 

@@ -3,7 +3,7 @@
 Undone from the last to the first when something fails before the commit; after it nothing is undone.
 """
 
-from intercloud.migration.steps import cold, finish, live, prepare, switch
+from intercloud.migration.steps import cold, finish, live, prepare, switch, warm
 from intercloud.migration.world import World
 from intercloud.model.strategy import Strategy
 from intercloud.workflow.step import Step
@@ -26,4 +26,13 @@ COLD: tuple[Step[World], ...] = (
     Step("verify", cold.verify),
     Step("release", finish.release),
 )
-ITINERARIES: dict[str, tuple[Step[World], ...]] = {Strategy.LIVE: LIVE, Strategy.COLD: COLD}
+WARM: tuple[Step[World], ...] = (
+    Step("base images", prepare.send_images, check=prepare.check_plan, undo=prepare.remove_images),
+    Step("running disks", warm.copy_running, undo=cold.remove),
+    Step("stop", cold.stop, undo=cold.start_again),
+    Step("last delta", cold.copy),
+    Step("boot", cold.boot),
+    Step("verify", cold.verify),
+    Step("release", finish.release),
+)
+ITINERARIES: dict[str, tuple[Step[World], ...]] = {Strategy.LIVE: LIVE, Strategy.WARM: WARM, Strategy.COLD: COLD}

@@ -22,7 +22,7 @@ from intercloud.planning.strategy import choose, impossible
 
 @dataclass(frozen=True)
 class Request:
-    """Move a cluster. servers: only these of it (empty: all); strategy: 'auto', 'live' or 'cold'.
+    """Move a cluster. servers: only these of it (empty: all); strategy: 'auto', 'live', 'warm' or 'cold'.
 
     started: time.monotonic(), since() its wall-clock time: migration time counts from the request.
     """

@@ -8,6 +8,7 @@ class Strategy(StrEnum):
     """How a server moves."""
 
     LIVE = "live"
+    WARM = "warm"
     COLD = "cold"
 
 
