@@ -28,8 +28,8 @@ from intercloud.units import show_bytes
 
 NAME = "offer"
 """Of the node, of the job that keeps aside, and of the export."""
-SINCE = "since-"
-"""Of each bitmap, before the mark."""
+SINCE = "mark-"
+"""Of each bitmap, before the mark; bitmaps of other names are somebody else's."""
 TIMEOUT = 20.0
 
 
