@@ -24,6 +24,9 @@ check: install ## formatting, lint, types, directions of imports, budgets
 bench: install ## move the cluster ten times there and back, over both tunnels, idle and busy; prints the table
 	$(SUDO) .venv/bin/python benchmarks/moves.py
 
+chaos: install ## inject 200 faults into moves, one each, and count what is lost, left or stuck; some two hours
+	$(SUDO) .venv/bin/python -m benchmarks.chaos
+
 lab-up: install ## bring the lab up, with its demo cluster
 	$(RUN) lab up
 
@@ -36,4 +39,4 @@ install: .venv/installed ## Debian packages and the Python environment in .venv
 	@bash scripts/install.sh "$(SUDO)" "$(PYTHON)"
 	@touch $@
 
-.PHONY: help demo test check bench lab-up lab-down install
+.PHONY: help demo test check bench chaos lab-up lab-down install

@@ -13,6 +13,7 @@
     ├── TransferError          disks or memory could not be moved
     │   ├── MonitorError       a hypervisor's monitor refused a command or went away
     │   └── NotConverging      the guest writes memory faster than the link carries it
+    ├── RunsUnavailable        the database of runs cannot be read or written; nothing was begun
     ├── VerifyError            the moved cluster is not what it was; the source is kept
     └── Interrupted            the user asked to stop
 
@@ -86,6 +87,10 @@ class MonitorError(TransferError):
 
 class NotConverging(TransferError):
     """The guest writes memory faster than the link carries it, and the plan allows nothing that would end that."""
+
+
+class RunsUnavailable(IntercloudError):
+    """The database of runs cannot be read or written; nothing was begun."""
 
 
 class VerifyError(IntercloudError):

@@ -123,9 +123,10 @@ class Sdn(Part):
 
 
 class MigrationSettings(Part):
-    """How servers move."""
+    """How servers move. database: URL of the runs' record; by default a file in `state`, or INTERCLOUD_DATABASE_URL."""
 
     state: Path = Path("/var/lib/intercloud/runs")
+    database: str | None = None
     max_blackout_ms: float = Field(1000, gt=0)
     allow_postcopy: bool = True
     verify_digests: bool = True
@@ -152,6 +153,12 @@ class Settings(Part):
     sdn: Sdn = Sdn()
     migration: MigrationSettings = MigrationSettings()
     probe: ProbeSettings = ProbeSettings()
+
+    @property
+    def database(self) -> str:
+        """URL of the runs' record."""
+        default = f"sqlite:///{self.migration.state.absolute() / 'runs.sqlite'}"
+        return self.migration.database or os.environ.get("INTERCLOUD_DATABASE_URL") or default
 
     @model_validator(mode="after")
     def _sites_exist(self) -> "Settings":

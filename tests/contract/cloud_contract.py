@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import subprocess
+import time
 import unittest
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +106,29 @@ class CloudContract(unittest.TestCase):
             self.source.cluster("other")
         self.assertIn("tests", str(raised.exception))
 
+    def test_its_clock_is_that_of_now_and_goes_on(self) -> None:
+        first, then = self.source.about().clock, self.source.about().clock
+        self.assertLess(abs(first - time.time()), 3600)
+        self.assertGreaterEqual(then, first)
+
+    def test_two_clouds_alike_say_that_their_servers_run_on_the_same(self) -> None:
+        source, target = self.source.about(), self.target.about()
+        self.assertEqual(source.platform, target.platform)
+        if Ability.HYPERVISOR in source.abilities:
+            assert source.platform is not None
+            self.assertTrue(all(dataclasses.astuple(source.platform)))
+
+    def test_room_is_left_where_it_is_told(self) -> None:
+        free = self.target.about().free
+        self.assertTrue(free is None or free > self.image.size)
+
+    def test_what_a_disk_holds_is_told_and_makes_no_other_disk(self) -> None:
+        self.source.create_server(self.cluster, self.one)
+        (disk,) = self.source.cluster("tests").servers[0].disks
+        self.assertEqual(disk, self.one.disks[0])
+        if disk.held is not None:
+            self.assertTrue(0 < disk.held < disk.size)
+
     def test_sites_know_each_other(self) -> None:
         source, target = self.source.about().site, self.target.about().site
         self.assertEqual((source.name, target.name), (self.source.about().name, self.target.about().name))
@@ -117,6 +141,8 @@ class CloudContract(unittest.TestCase):
         self.assertGreater(path.rtt, 0)
         self.assertGreater(path.rate, 1e6)
         self.assertGreaterEqual(path.mtu, 576)
+        if path.tunnel_mtu is not None:
+            self.assertGreaterEqual(path.tunnel_mtu, 576)
         with self.assertRaises(CloudUnreachable):
             self.source.reach("nowhere")
 
@@ -186,6 +212,10 @@ class CloudContract(unittest.TestCase):
             self.assertEqual(offer.size, 128 * MIB)
             self.assertLess(self.target.fetch(disk, offer, silent), 128 * MIB)
             self.assertGreater(self.target.fetch(disk, replace(offer, changed={}), silent), 0)
+            for _ in range(2):
+                self.target.fetch(replace(disk, bitmap="since-test"), offer, silent)
+        with self.target.offer(disk) as filled:
+            self.assertEqual(filled.bitmaps, ("since-test",))
         self.target.start_server("one")
         with self.source.offer(disk) as offer, self.assertRaises(CloudError):
             self.target.fetch(disk, offer, silent)

@@ -5,7 +5,7 @@ import unittest
 from pathlib import Path
 
 from intercloud.clouds.lab import demo
-from intercloud.clouds.lab.qemu import Accelerator, Files, command
+from intercloud.clouds.lab.qemu import MACHINE, Accelerator, Files, command, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
 from intercloud.clouds.lab.spec import LabSpec
 from intercloud.errors import CloudError
@@ -13,6 +13,17 @@ from intercloud.model.server import Image
 from intercloud.units import Bytes
 
 SHOP = demo.cluster(Image("sha256:00", "guest", Bytes(1)))
+
+
+class Platform(unittest.TestCase):
+    def test_a_version_is_found_in_what_qemu_says(self) -> None:
+        self.assertEqual(version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright"), "7.2.22")
+        self.assertEqual(version("nonsense"), "of unknown version")
+
+    def test_a_machine_type_is_the_one_of_this_version(self) -> None:
+        said = "microvm  microvm (i386)\npc   Standard PC (i440FX + PIIX, 1996) (alias of pc-i440fx-7.2)\nq35  Q35\n"
+        self.assertEqual(versioned(MACHINE, said), "pc-i440fx-7.2")
+        self.assertEqual(versioned("q35", said), "q35")
 
 
 class Command(unittest.TestCase):

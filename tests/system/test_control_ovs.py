@@ -212,6 +212,17 @@ class OnSwitches:
             finally:
                 self.control.cutover({WEB.mac: "a"})
 
+    def test_each_site_hears_the_others_through_the_tunnels(self) -> None:
+        """No endpoint says anything meanwhile."""
+        began = time.time()
+        until(
+            lambda: all(at > began for switch in self.control.status().values() for at in switch.heard.values()),
+            20,
+            "something through each tunnel",
+        )
+        heard = {site: set(switch.heard) for site, switch in self.control.status().items()}
+        self.assertEqual(heard, {"a": {"b", "c"}, "b": {"a", "c"}, "c": {"a", "b"}})
+
     def test_failures_are_one_clear_line(self) -> None:
         with self.assertRaisesRegex(ControlError, "a: nowhere: could not open network device nowhere"):
             self.control.plug(APP.mac, "a", "nowhere")

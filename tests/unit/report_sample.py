@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from intercloud.model.report import (
+    DiskReport,
     Environment,
     Gap,
     HttpProbe,
@@ -22,6 +23,8 @@ from intercloud.model.report import (
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 BLACKOUTS = {"web": 0.0412, "app": 0.0386, "db": 0.0541}
+WRITTEN = {"web": 0, "app": 0, "db": 3}
+ROOTS = {"web": "0123456789abcdef" * 4, "app": "89abcdef01234567" * 4, "db": "fedcba9876543210" * 4}
 
 
 def _server(name: str) -> ServerReport:
@@ -37,6 +40,7 @@ def _server(name: str) -> ServerReport:
         limit_s=Seconds(0.0305),
         ratio_to_limit=BLACKOUTS[name] / 0.0305,
         disk_digest_equal=True,
+        disks=(DiskReport("root", 4096, WRITTEN[name], ROOTS[name], ROOTS[name], True),),
     )
 
 

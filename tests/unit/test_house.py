@@ -65,7 +65,8 @@ class Budgets(unittest.TestCase):
 
 
 RIMS = {
-    "workflow/runs.py",  # whatever a step raises, what was done is undone
+    "workflow/runs.py",  # a database that takes no record must not leave servers half-way
+    "migration/turns.py",  # whatever an act raises, the next turn sets right what it left
     "control/daemon.py",  # one request must not end the controller
     "control/reconcile.py",  # one bad pass must not leave a switch alone for ever
     "control/ovsdb.py",  # the library raises plain Exception when a database does not answer

@@ -45,10 +45,14 @@ class TestReport(unittest.TestCase):
         self.assertLessEqual(
             {
                 "name", "strategy", "bytes_sent", "unique_bytes", "rounds", "blackout_s", "hypervisor_downtime_s",
-                "limit_s", "ratio_to_limit", "disk_digest_equal",
+                "limit_s", "ratio_to_limit", "disk_digest_equal", "disks",
             },
             whole["servers"][0].keys(),
         )  # fmt: skip
+        self.assertEqual(
+            {"name", "blocks", "written", "root_at_source", "root_at_target", "equal"},
+            whole["servers"][0]["disks"][0].keys(),
+        )
         probe = whole["probe"]
         self.assertLessEqual({"sent", "lost", "duplicated", "downtime_s"}, probe["udp"].keys())
         self.assertLessEqual({"broken", "downtime_s"}, probe["tcp"].keys())

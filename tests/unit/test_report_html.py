@@ -83,6 +83,13 @@ class TestPage(unittest.TestCase):
         self.assertNotIn("<img", text)
         self.assertIn("$oops &amp; &lt;b&gt;", text)
 
+    def test_a_disk_that_differs_is_shown_with_its_roots(self) -> None:
+        disk = replace(REPORT.servers[2].disks[0], root_at_target="0" * 64, equal=False)
+        words = Page(render(replace(REPORT, servers=(replace(REPORT.servers[2], disks=(disk,)),)))).words
+        for word in ("Root at source", "fedcba9876543210", "0000000000000000", "different"):
+            self.assertIn(word, words)
+        self.assertNotIn("Root at source", Page(render(replace(REPORT, servers=()))).words)
+
     def test_a_failure_is_said_with_its_findings(self) -> None:
         failed = replace(REPORT, status=Status.ROLLED_BACK, message="the WAN went down", findings=("db: disk full",))
         words = Page(render(failed)).words

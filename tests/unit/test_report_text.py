@@ -26,6 +26,11 @@ shop: lab-a -> lab-b, live: completed
   app     live      212.0 MiB  4       38.6 ms   30.5 ms  1.27     equal
   db      live      212.0 MiB  4       54.1 ms   30.5 ms  1.77     equal
 
+  disk      blocks  written since  compared  root at source    root at target
+  web root  4096    0              equal     0123456789abcdef  0123456789abcdef
+  app root  4096    0              equal     89abcdef01234567  89abcdef01234567
+  db root   4096    3              equal     fedcba9876543210  fedcba9876543210
+
   web, app, db: live: both clouds give access to their hypervisors
   tcg, vxlan, WAN 387.2 Mbit/s, 10.4 ms round trip, 2 CPUs, load 1.4, run 20261123-041500-7f3a
 """  # noqa: E501
@@ -41,6 +46,11 @@ class TestText(unittest.TestCase):
         text = render(cold(REPORT))
         self.assertIn("  web     cold      212.0 MiB  -       -         -      -        -\n", text)
         self.assertNotIn("downtime", text)
+
+    def test_a_disk_that_differs(self) -> None:
+        disk = replace(REPORT.servers[2].disks[0], root_at_target="0" * 64, equal=False)
+        text = render(replace(REPORT, servers=(replace(REPORT.servers[2], disks=(disk,)),)))
+        self.assertIn("  db root  4096    3              DIFFERENT  fedcba9876543210  0000000000000000\n", text)
 
     def test_a_failure_with_its_findings(self) -> None:
         text = render(replace(REPORT, status=Status.FAILED, message="no answer", findings=("db: down",), servers=()))

@@ -1,103 +1,196 @@
+"""Runs are recorded turn by turn, taken over by whoever holds the lease, and executed by nobody else."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from pathlib import Path
 
-from intercloud.errors import CloudError, Refused
-from intercloud.workflow.runs import Runs
-from intercloud.workflow.step import Step
+from intercloud.errors import Refused, RunsUnavailable
+from intercloud.workflow import lease
+from intercloud.workflow.runs import Runs, read_runs
 
-
-@dataclass
-class Diary:
-    fails_at: str = ""
-    commits_at: str = ""
-    findings: tuple[str, ...] = ()
-    lines: list[str] = field(default_factory=list)
-    committed: bool = False
-
-    def enter(self, name: str, number: int, count: int) -> None:
-        self.entered = (name, number, count)
-
-    def write(self, line: str) -> None:
-        self.lines.append(line)
-        self.committed |= line == self.commits_at
-        if line == self.fails_at:
-            raise CloudError(f"{line} failed")
+LAST = 6
 
 
-def one(diary: Diary) -> None:
-    diary.write("do one")
+class Count:
+    """Work that counts to LAST in a file, a line for each turn, and notes which process made it."""
+
+    def __init__(self, file: Path, pause: float = 0.0, stop_at: int = 0) -> None:
+        self.file, self.pause, self.stop_at = file, pause, stop_at
+        self.number = 0
+        self.waits = False
+        self.told = ""
+
+    def turn(self) -> str:
+        time.sleep(self.pause)
+        with self.file.open("a") as file:
+            file.write(f"{os.getpid()} {self.number + 1}\n")
+        return str(self.number + 1)
+
+    def recall(self, record: str) -> str | None:
+        self.number = int(record)
+        self.waits = self.number == self.stop_at
+        return "counted" if self.number == LAST or self.waits else None
+
+    def unrecorded(self, why: str) -> None:
+        self.told = why
+
+    def suspended(self) -> bool:
+        return self.waits
 
 
-def two(diary: Diary) -> None:
-    diary.write("do two")
+def counting(work: Count) -> "contextlib.AbstractContextManager[Count]":
+    @contextmanager
+    def open_work(payload: str) -> Iterator[Count]:
+        assert payload == "{}", payload
+        yield work
+
+    return open_work("{}")
 
 
-def check(diary: Diary) -> tuple[str, ...]:
-    diary.write("check")
-    return diary.findings
+class Recorded(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.file = self.folder / "turns"
+        self.database = f"sqlite:///{self.folder}/runs.sqlite"
 
+    def runs(self, work: Count) -> Runs:
+        return Runs(self.database, lambda _: counting(work))
 
-def undo_one(diary: Diary) -> None:
-    diary.write("undo one")
+    def turns(self) -> list[str]:
+        return [line.split()[1] for line in self.file.read_text().splitlines()]
 
+    def test_a_run_ends_and_leaves_its_turns(self) -> None:
+        with self.runs(Count(self.file)) as runs:
+            self.assertEqual(runs.start("one", "{}", self.fail), "counted")
+        (record,) = read_runs(self.database, ["one"])
+        self.assertEqual((record.ended, record.payload), ("counted", "{}"))
+        self.assertEqual([text for text, _, _ in record.turns], [str(n) for n in range(1, LAST + 1)])
+        self.assertEqual(read_runs(self.database, ended=False), ())
+        self.assertEqual(read_runs(f"sqlite:///{self.folder}/none.sqlite"), ())
 
-def undo_two(diary: Diary) -> None:
-    diary.write("undo two")
+    def test_a_run_that_waits_for_the_operator_goes_on_where_it_was(self) -> None:
+        with self.runs(Count(self.file, stop_at=3)) as runs:
+            runs.start("one", "{}", self.fail)
+        (record,) = read_runs(self.database, ended=False)
+        self.assertTrue(record.suspended)
+        with self.runs(Count(self.file)) as runs:
+            self.assertEqual(runs.resume("one", self.fail), "counted")
+        self.assertEqual(self.turns(), ["1", "2", "3", "4", "5", "6"])
 
+    def child(self, act: str, pause: float = 0.2) -> "subprocess.Popen[str]":
+        program = (
+            "import sys, time; from pathlib import Path; from tests.unit.test_workflow import Count, counting;"
+            "from intercloud.workflow.runs import Runs;"
+            f"work = Count(Path({str(self.file)!r}), {pause});"
+            f"runs = Runs({self.database!r}, lambda _: counting(work)).__enter__(); print('open', flush=True);" + act
+        )
+        return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
-STEPS = {"work": (Step("one", one, undo=undo_one), Step("two", two, check=check, undo=undo_two))}
+    def killed_in(self, turn: int) -> None:
+        child = self.child("runs.start('one', '{}', print)")
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and (not self.file.exists() or len(self.turns()) < turn):
+            time.sleep(0.01)
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
 
+    def test_a_killed_run_goes_on_in_another_process_and_repeats_at_most_one_turn(self) -> None:
+        self.killed_in(3)
+        (record,) = read_runs(self.database)
+        self.assertIsNone(record.ended)
+        self.assertFalse(record.suspended)
+        with self.runs(Count(self.file)) as runs:
+            self.assertEqual(runs.resume("one", self.fail), "counted")
+        done = self.turns()
+        self.assertEqual(sorted(set(done)), ["1", "2", "3", "4", "5", "6"])
+        self.assertLessEqual(len(done), LAST + 1)
 
-class Running(unittest.TestCase):
-    def run_with(self, diary: Diary) -> list[str]:
-        @contextmanager
-        def open_context(payload: str) -> Iterator[Diary]:
-            self.assertEqual(payload, "{}")
-            yield diary
+    def test_no_process_executes_a_run_that_another_has_or_takes_over(self) -> None:
+        with contextlib.ExitStack() as idle:
+            others = [idle.enter_context(self.child("time.sleep(30)")) for _ in range(2)]
+            idle.callback(lambda: [other.kill() for other in others])
+            for other in others:
+                assert other.stdout is not None
+                self.assertEqual(other.stdout.readline(), "open\n")
+            self.killed_in(2)
+            with self.runs(Count(self.file, 0.2)) as runs:
+                runs.resume("one", self.fail)
+            executed = {int(line.split()[0]) for line in self.file.read_text().splitlines()}
+            self.assertTrue(executed.isdisjoint(other.pid for other in others))
+            self.assertEqual(len(executed), 2)
 
+    def test_an_order_reaches_the_process_that_executes_the_run(self) -> None:
+        child = self.child("runs.start('one', '{}', lambda: print('interrupted', flush=True))", 0.5)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not self.file.exists():
+            time.sleep(0.02)
+        with self.runs(Count(self.file)) as runs:
+            runs.order_back("one")
+        self.assertIn("interrupted", child.communicate(timeout=20)[0])
+
+    def test_a_database_that_cannot_be_written(self) -> None:
         with (
-            tempfile.TemporaryDirectory() as folder,
-            Runs[Diary](f"sqlite:///{folder}/runs.sqlite", STEPS, open_context) as runs,
+            self.assertRaisesRegex(RunsUnavailable, "cannot be written"),
+            Runs("sqlite:////proc/none/runs.sqlite", lambda _: counting(Count(self.file))),
         ):
-            runs.run("work", "{}", lambda: None)
-        return diary.lines
+            self.fail("it was opened")
 
-    def test_all_checks_come_before_the_first_change(self) -> None:
-        self.assertEqual(self.run_with(Diary()), ["check", "do one", "do two"])
+    def test_a_database_that_is_lost_on_the_way_is_told_and_the_work_is_ended(self) -> None:
+        class Losing(Count):
+            def turn(self) -> str:
+                if self.number == 2:
+                    path.write_bytes(b"this is no database" * 1000)
+                return super().turn()
 
-    def test_a_finding_stops_everything_before_the_first_change(self) -> None:
-        diary = Diary(findings=("no room",))
-        with self.assertRaisesRegex(Refused, "no room"):
-            self.run_with(diary)
-        self.assertEqual(diary.lines, ["check"])
+        path = self.folder / "runs.sqlite"
+        work = Losing(self.file)
+        with self.runs(work) as runs:
+            self.assertEqual(runs.start("one", "{}", self.fail), "counted")
+        self.assertIn("cannot be written", work.told)
+        self.assertEqual(self.turns()[-1], "6")
 
-    def test_a_failure_is_undone_from_the_last_step_to_the_first(self) -> None:
-        diary = Diary(fails_at="do two")
-        with self.assertRaisesRegex(CloudError, "do two failed"):
-            self.run_with(diary)
-        self.assertEqual(diary.lines, ["check", "do one", "do two", "undo two", "undo one"])
 
-    def test_an_undo_that_fails_is_told_and_the_others_are_done(self) -> None:
-        class Stubborn(Diary):
-            def write(self, line: str) -> None:
-                super().write(line)
-                if line == "undo two":
-                    raise CloudError("cannot")
+class Leases(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
 
-        diary = Stubborn(fails_at="do two")
-        with self.assertRaises(CloudError) as caught:
-            self.run_with(diary)
-        self.assertEqual(diary.lines[-1], "undo one")
-        self.assertIn("not undone: two: cannot", caught.exception.__notes__)
+    def test_one_holder_at_a_time(self) -> None:
+        self.assertIsNone(lease.holder(self.folder, "cluster shop"))
+        with lease.hold(self.folder, "cluster shop", "run-1") as held:
+            held.note("memory")
+            said = lease.holder(self.folder, "cluster shop")
+            self.assertIn("run run-1,", said or "")
+            self.assertIn("memory", said or "")
+            refused = self.assertRaisesRegex(Refused, "run-1.*wait for its end")
+            with refused, lease.hold(self.folder, "cluster shop", "run-2"):
+                self.fail("two hold it")
+        self.assertIsNone(lease.holder(self.folder, "cluster shop"))
 
-    def test_after_the_commit_nothing_is_undone(self) -> None:
-        diary = Diary(fails_at="do two", commits_at="do one")
-        with self.assertRaises(CloudError):
-            self.run_with(diary)
-        self.assertEqual(diary.lines, ["check", "do one", "do two"])
+    def test_it_ends_with_its_process(self) -> None:
+        program = (
+            "import time; from pathlib import Path; from intercloud.workflow import lease;"
+            f"held = lease.hold(Path({str(self.folder)!r}), 'cluster shop', 'run-1'); held.__enter__();"
+            "print('held', flush=True); time.sleep(30)"
+        )
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            self.assertIsNotNone(lease.holder(self.folder, "cluster shop"))
+            child.kill()
+        with lease.hold(self.folder, "cluster shop", "run-2"):
+            self.assertIn("run-2", lease.holder(self.folder, "cluster shop") or "")
 
 
 if __name__ == "__main__":

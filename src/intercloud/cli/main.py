@@ -9,14 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from intercloud import __version__, bootstrap
-from intercloud.cli import lab, report_html, text, values
+from intercloud import __version__
+from intercloud.cli import lab, migrations, plan, report_html, verify
+from intercloud.cli.outcome import complain, deliver
 from intercloud.cli.progress import open_progress
 from intercloud.errors import ConfigError, IntercloudError
-from intercloud.migration.request import Request
-from intercloud.model.report import Report, Status, from_json, to_json
-from intercloud.model.strategy import Strategy
-from intercloud.settings import load
+from intercloud.model.report import from_json
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +24,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--verbose", action="store_true", help="log what is done to stderr")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _migrate(commands.add_parser("migrate", help="move a cluster from one cloud to another"))
+    plan.add_command(commands.add_parser("plan", help="say what a migration would do, and what speaks against it"))
+    migrations.add_commands(commands.add_parser("migrations", help="what was moved, and what was cut off"))
+    migrations.add_resume(commands.add_parser("resume", help="go on with every migration that was cut off"))
     lab.add_commands(commands.add_parser("lab", help="the lab: whole clouds on this computer"))
+    verify.add_arguments(commands.add_parser("verify", help="compare the disks of an earlier move once more"))
     page = commands.add_parser("report", help="make the HTML page of a stored report")
     page.add_argument("file", type=Path, metavar="FILE.json")
     page.add_argument("--html", type=Path, metavar="FILE.html", help="default: beside the JSON file")
@@ -35,37 +37,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _migrate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--source", required=True, metavar="CLOUD")
-    command.add_argument("--target", required=True, metavar="CLOUD")
-    command.add_argument("--cluster", metavar="NAME", help="default: the source's only one")
-    command.add_argument("--servers", type=values.names, default=frozenset(), metavar="A,B", help="default: all")
-    command.add_argument("--strategy", choices=("auto", *Strategy), default="auto")
-    command.add_argument("--config", type=Path, metavar="FILE", help="default: config.json, else the lab's defaults")
+    plan.add_move(command)
+    command.add_argument("--dry-run", action="store_true", help="change nothing, as: intercloud plan")
     command.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there, and FILE.html")
-    command.add_argument("--output", choices=("text", "json"), default="text", help="what stdout gets")
     command.add_argument("--quiet", action="store_true", help="no progress on stderr")
     command.set_defaults(act=_do_migrate)
 
 
 def _do_migrate(options: argparse.Namespace) -> int:
-    service = bootstrap.service(load(options.config))
-    cluster = options.cluster or service.only_cluster(options.source)
-    request = Request(options.source, options.target, cluster, options.strategy, options.servers)
+    if options.dry_run:
+        if options.report:
+            raise ConfigError("--report", ["a dry run moves nothing that could be reported; leave one of both out"])
+        return plan.show(options)
+    service, request = plan.open_move(options)
     with open_progress(sys.stderr, options.quiet) as say:
         report = service.migrate(request, say)
-    if options.report:
-        write(report, options.report)
-    sys.stdout.write(to_json(report) if options.output == "json" else text.render(report))
-    if report.status is not Status.COMPLETED:
-        complain(report.message, *report.findings)
-        return 1
-    return 0
-
-
-def write(report: Report, path: Path) -> None:
-    """Write a report as JSON, and as a page beside it."""
-    path.write_text(to_json(report), encoding="utf-8")
-    path.with_suffix(".html").write_text(report_html.render(report), encoding="utf-8")
+    return deliver(report, options)
 
 
 def _show_report(options: argparse.Namespace) -> int:
@@ -77,12 +64,6 @@ def _show_report(options: argparse.Namespace) -> int:
     page.write_text(report_html.render(report), encoding="utf-8")
     sys.stdout.write(f"{page}\n")
     return 0
-
-
-def complain(*lines: str) -> None:
-    """Say what went wrong, one line each."""
-    for line in lines:
-        sys.stderr.write(f"intercloud: {line}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

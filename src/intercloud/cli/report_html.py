@@ -6,7 +6,7 @@ from importlib.resources import files
 from string import Template
 
 from intercloud.cli import report_figures
-from intercloud.model.report import Report, ServerReport, Status
+from intercloud.model.report import DiskReport, Report, ServerReport, Status, short_root
 from intercloud.units import Seconds, show_bytes, show_rate, show_seconds
 
 NONE = "—"
@@ -14,6 +14,7 @@ SERVER_HEAD = (
     "Server", "Strategy", "Sent", "Had to cross", "Rounds", "Blackout", "Hypervisor says", "Limit", "Ratio to limit",
     "Disks",
 )  # fmt: skip
+DISK_HEAD = ("Server", "Disk", "Blocks", "Written since", "Root at source", "Root at target", "Compared")
 STATUS = {Status.COMPLETED: "Completed", Status.ROLLED_BACK: "Rolled back", Status.FAILED: "Failed"}
 
 
@@ -36,6 +37,7 @@ def render(report: Report) -> str:
         server_head=_cells(SERVER_HEAD, "col"),
         server_rows="".join(_server(server) for server in report.servers),
         reasons=_reasons(report.servers),
+        disks=_disks(report.servers),
         switches=_switches(report),
         environment="".join(_fact(name, value) for name, value in _environment(report)),
     )
@@ -132,19 +134,35 @@ def _reasons(servers: Sequence[ServerReport]) -> str:
     return "".join(f'<p class="soft">{escape(line)}</p>' for line in lines)
 
 
-def _switches(report: Report) -> str:
-    if not report.reconfiguration_per_switch_s:
+def _disks(servers: Sequence[ServerReport]) -> str:
+    rows = [_disk(server.name, disk) for server in servers for disk in server.disks]
+    return _table("Disks", DISK_HEAD, rows)
+
+
+def _disk(server: str, disk: DiskReport) -> str:
+    equal = "equal" if disk.equal else '<span class="bad">different</span>'
+    roots = (short_root(disk.root_at_source), short_root(disk.root_at_target))
+    cells = _cells((disk.name, f"{disk.blocks:,}", f"{disk.written:,}", *roots))
+    return f'<tr><th scope="row">{escape(server)}</th>{cells}<td>{equal}</td></tr>'
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[str]) -> str:
+    """Make a section of a table; nothing without rows."""
+    if not rows:
         return ""
+    return (
+        f'<section><h2>{escape(title)}</h2><div class="scroll"><table><thead><tr>{_cells(head, "col")}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+def _switches(report: Report) -> str:
     rows = []
     for name, time in report.reconfiguration_per_switch_s.items():
         barrier = report.barrier_rtt_s.get(name)
         cells = (show_seconds(time), _time(barrier), f"{time / barrier:.1f}" if barrier else NONE)
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{_cells(cells)}</tr>')
-    head = _cells(("Switch", "Reconfigured in", "Barrier round trip", "Ratio to barrier"), "col")
-    return (
-        f'<section><h2>Switches</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div></section>"
-    )
+    return _table("Switches", ("Switch", "Reconfigured in", "Barrier round trip", "Ratio to barrier"), rows)
 
 
 def _environment(report: Report) -> Iterable[tuple[str, str]]:

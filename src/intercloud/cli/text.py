@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 
-from intercloud.model.report import Probe, Report, ServerReport
+from intercloud.model.report import DiskReport, Probe, Report, ServerReport, short_root
 from intercloud.units import Seconds, show_bytes, show_rate, show_seconds
 
 NONE = "-"
 HEAD = ("server", "strategy", "sent", "rounds", "blackout", "limit", "x limit", "disks")
+DISK_HEAD = ("disk", "blocks", "written since", "compared", "root at source", "root at target")
 
 
 def render(report: Report) -> str:
     """Write a report for people; ends with a line break."""
     lines = [f"{report.cluster}: {report.source} -> {report.target}, {report.strategy}: {report.status}"]
     lines += [f"  {report.message}", *(f"  {finding}" for finding in report.findings), ""]
-    lines += _aligned(_figures(report))
-    lines += ["", *_aligned([HEAD, *(_server(server) for server in report.servers)])]
+    lines += aligned(_figures(report))
+    lines += ["", *aligned([HEAD, *(_server(server) for server in report.servers)])]
+    if disks := [_disk(server, disk) for server in report.servers for disk in server.disks]:
+        lines += ["", *aligned([DISK_HEAD, *disks])]
     lines += ["", *(f"  {line}" for line in (*_reasons(report), _environment(report)))]
     return "\n".join(lines) + "\n"
 
@@ -65,6 +68,17 @@ def _server(server: ServerReport) -> tuple[str, ...]:
     )
 
 
+def _disk(server: ServerReport, disk: DiskReport) -> tuple[str, ...]:
+    return (
+        f"{server.name} {disk.name}",
+        str(disk.blocks),
+        str(disk.written),
+        "equal" if disk.equal else "DIFFERENT",
+        short_root(disk.root_at_source),
+        short_root(disk.root_at_target),
+    )
+
+
 def _reasons(report: Report) -> Iterable[str]:
     """Say why, once for all servers of which the same is true."""
     for why in dict.fromkeys((server.strategy, server.why) for server in report.servers):
@@ -87,7 +101,7 @@ def _time(value: Seconds | None) -> str:
     return NONE if value is None else show_seconds(value)
 
 
-def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     """Put each column at one place, two spaces apart."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from intercloud.clouds.ability import Ability
 from intercloud.model.server import Cluster, Disk, Image, Server
-from intercloud.model.site import Placement, Quota, Site, WanPath
+from intercloud.model.site import Placement, Platform, Quota, Site, WanPath
 from intercloud.units import Bytes
 
 
@@ -29,19 +29,29 @@ class ServerState(StrEnum):
 
 @dataclass(frozen=True)
 class About:
-    """What a cloud is. name: for messages; abilities: for the plan; site: the cloud as the control layer sees it."""
+    """What a cloud is, and how it stands.
+
+    name: for messages; abilities: for the plan; site: the cloud as the control layer sees it.
+    clock: seconds since the epoch by the cloud's own clock, at the moment of the answer.
+    platform: what its servers run on; free: bytes that its disks and images can still grow by, whatever the quota
+    says; None where the cloud does not tell.
+    """
 
     name: str
     abilities: frozenset[Ability]
     site: Site
+    clock: float
+    platform: Platform | None = None
+    free: Bytes | None = None
 
 
 @dataclass(frozen=True)
 class DiskRef:
-    """One disk of one server."""
+    """One disk of one server. bitmap: when it is filled, note under that name what is written from then on."""
 
     server: str
     disk: Disk
+    bitmap: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Offer:
     changed: mark of an earlier content → the parts, in order, in which this content may differ from that one: all that
     has to be carried to a disk with that content. A new disk's mark is Disk.blank. What is not told: everything.
     How a cloud knows is its own affair: a record of writes, or the digests of two snapshots.
+    bitmaps: dirty bitmaps stored with a disk that can be read at `local`; they have missed no write since they began.
     """
 
     uri: str
@@ -73,6 +84,7 @@ class Offer:
     size: Bytes
     mark: str | None = None
     changed: Mapping[str, tuple[Extent, ...]] = field(default_factory=dict)
+    bitmaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,7 @@ class Inventory(Protocol):
     """What there is. Read-only, all of it."""
 
     def about(self) -> About:
-        """Say what this cloud is. Cheap: nothing is asked of the cloud."""
+        """Say what this cloud is. Asked often: an adapter keeps what does not change, and asks for the rest only."""
 
     def clusters(self) -> tuple[str, ...]:
         """Names of the clusters that have at least one server here."""
@@ -118,7 +130,10 @@ class Inventory(Protocol):
         """What this cloud allows, and what is used of it now."""
 
     def conflicts(self, server: Server) -> tuple[str, ...]:
-        """One line for each name, MAC or IP address of this server that something else here already has."""
+        """One line for each name, MAC or IP address of this server that something else here already has.
+
+        The cloud's own name is not in it.
+        """
 
     def reach(self, peer: str) -> WanPath:
         """Measure the path to a peer site, in a second or two. Raises CloudUnreachable when nothing comes back."""
@@ -141,7 +156,7 @@ class Storage(Protocol):
         written otherwise. A context that ends without an exception says that a peer has this content: changes are then
         told since this mark and no earlier one. After an exception, or a kill, every earlier mark stays good. What a
         kill leaves at a running server (room is used for what it overwrites) goes with the next offer of its disks,
-        with stop_server and with delete_server.
+        with monitor, stop_server, adopt_server and delete_server.
         """
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
@@ -171,6 +186,12 @@ class Compute(Protocol):
     def stop_server(self, name: str) -> None:
         """Power a server off after its guest has had a few seconds to sync; its disks can then be offered."""
 
+    def adopt_server(self, name: str) -> None:
+        """Record that a server is an ordinary one from now on. Raises NotFound.
+
+        Of a move that it came by, or that was given up, nothing is left with it: no memory is awaited, no mark known.
+        """
+
     def delete_server(self, name: str) -> None:
         """Remove a server in whatever state, with its disks and devices. No error when there is none."""
 
@@ -189,9 +210,6 @@ class Hypervisor(Protocol):
 
         Counts against the quota from now on. Raises as create_server does; delete_server removes it.
         """
-
-    def adopt_server(self, name: str) -> None:
-        """Record that a received server has its memory and is an ordinary running server from now on."""
 
 
 class Cloud(Inventory, Storage, Compute, Hypervisor, Protocol):

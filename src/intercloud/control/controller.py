@@ -12,6 +12,7 @@ from intercloud.control.openflow_app import Batch, Server, Switch, rehearse
 from intercloud.control.reconcile import NOT_YET, SiteLoop, Wanted
 from intercloud.control.registry import Registry
 from intercloud.control.store import Store
+from intercloud.control.tunnels import tunnel_name
 from intercloud.errors import ControlError
 from intercloud.units import show_seconds
 
@@ -120,8 +121,16 @@ class Controller:
             registry = self._wanted.registry
             outcomes = {name: self._loops[name].outcome for name in registry.sites}
         connected = self._connected(registry)
+        tunnels = {tunnel_name(registry.tunnel, peer): peer for peer in registry.sites}
         return {
-            name: SwitchStatus(name in connected, o.reconciled, o.flows, o.error, o.missing)
+            name: SwitchStatus(
+                name in connected,
+                o.reconciled,
+                o.flows,
+                o.error,
+                o.missing,
+                {tunnels[port]: at for port, at in o.heard.items() if port in tunnels},
+            )
             for name, o in outcomes.items()
         }
 

@@ -99,6 +99,7 @@ class SwitchStatus:
     """One site's switch. reconciled: seconds since the epoch of the last pass that found or made all right, else 0.
 
     error: why it is not as wanted. missing: wanted devices that the switch does not have, with the reason.
+    heard: peer site → seconds since the epoch when packets last came through the tunnel from it, or it was made.
     """
 
     connected: bool
@@ -106,6 +107,7 @@ class SwitchStatus:
     flows: int
     error: str | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    heard: Mapping[str, float] = field(default_factory=dict)
 
 
 StatusBySite = Mapping[str, SwitchStatus]

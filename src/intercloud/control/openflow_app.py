@@ -140,6 +140,12 @@ class Switch:
         reply.wait(timeout)
         return frozenset(_read_flow(stats) for part in reply.parts for stats in part.body)
 
+    def received(self, timeout: float) -> Mapping[int, int]:
+        """Read how many packets each port has received so far. Raises ControlError."""
+        reply = self.send(self._batch((), _msg.OFPPortStatsRequest(_protocol, 0, _of.OFPP_ANY)))
+        reply.wait(timeout)
+        return {stats.port_no: stats.rx_packets for part in reply.parts for stats in part.body}
+
     def close(self) -> None:
         """End the connection; the switch keeps its flows and connects again."""
         with suppress(OSError):

@@ -42,7 +42,7 @@ class Outcome:
     """How a loop's last pass ended. version: of the registry that the switch is known to hold, 0 for none.
 
     missing: devices that are wanted but not on the switch, and why. reconciled: time.time() of the last good pass.
-    flows: how many the switch holds.
+    flows: how many the switch holds. heard: port of a tunnel → time.time() when packets last came through it.
     """
 
     version: int = 0
@@ -50,6 +50,7 @@ class Outcome:
     missing: Mapping[str, str] = field(default_factory=dict)
     reconciled: float = 0.0
     flows: int = 0
+    heard: Mapping[str, float] = field(default_factory=dict)
 
 
 class SiteLoop:
@@ -67,6 +68,7 @@ class SiteLoop:
         self._ended = False
         self._replug: set[str] = set()
         self._stale: set[str] = set()
+        self._heard: Mapping[str, tuple[int, float]] = {}
         self._thread = threading.Thread(target=self._run, name=f"site-{site.name}", daemon=True)
 
     def start(self) -> None:
@@ -148,8 +150,12 @@ class SiteLoop:
             return self.outcome
         database.apply(site.bridge, [change for change in changes if isinstance(change, RemovePort)])
         missing = _missing(want, database.read(site.bridge), ports)
-        switch.warm(ports[name] for name, port in want.ports.items() if port.type)
-        return Outcome(version, None, missing, time.time(), count)
+        now = time.time()
+        peers = {name: ports[name] for name, port in want.ports.items() if port.type}
+        switch.warm(peers.values())  # so each peer hears something in every period
+        counts = switch.received(_ANSWER_S)
+        self._heard = tunnels.heard(self._heard, {name: counts.get(port, 0) for name, port in peers.items()}, now)
+        return Outcome(version, None, missing, now, count, {name: at for name, (_, at) in self._heard.items()})
 
     def _connect(self, site: Site) -> Database:
         if self._database is not None and self._database.target != site.ovsdb:

@@ -88,6 +88,17 @@ def tunnel_name(kind: Tunnel, peer: str) -> str:
     return f"{name[: _NAME_LIMIT - 6]}{digest}"
 
 
+def heard(
+    before: Mapping[str, tuple[int, float]], counts: Mapping[str, int], now: float
+) -> Mapping[str, tuple[int, float]]:
+    """For each tunnel's port: the packets it has received, and when that was last seen to be another number.
+
+    A port that was not looked at before is heard now: silence has to be waited for.
+    """
+    known = {name: before.get(name, (-1, now)) for name in counts}
+    return {name: known[name] if known[name][0] == count else (count, now) for name, count in counts.items()}
+
+
 def wanted(registry: Registry, site: Site) -> Layout:
     """Say what a site's database shall hold."""
     tunnels = (

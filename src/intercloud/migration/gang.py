@@ -13,11 +13,10 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from intercloud.clouds.port import Landing
+from intercloud.clouds.port import Monitor
 from intercloud.control.client import ControlClient, Cutover
-from intercloud.errors import IntercloudError, NotConverging
+from intercloud.errors import NotConverging
 from intercloud.migration.world import Moving, together
 from intercloud.model.strategy import Catchup
 from intercloud.planning.switchover import Standing, blackout, freeze_now
@@ -49,8 +48,9 @@ class Member:
     target: Qmp
     memory: Memory
     mirror: Mirror
-    landing: Landing
+    monitor: Monitor
     postcopy: bool
+    bitmap: str
     source_mark: int = 0
     target_mark: int = 0
     rounds_before: int = 0
@@ -60,14 +60,13 @@ class Member:
     sample: MemorySample | None = None
 
     @staticmethod
-    def of(moving: Moving) -> "Member":
-        """A server that is at the brink."""
-        assert moving.source and moving.target and moving.memory and moving.mirror and moving.landing
-        postcopy = moving.choice.catchup is Catchup.POSTCOPY
-        member = Member(
-            moving.name, moving.source, moving.target, moving.memory, moving.mirror, moving.landing, postcopy
-        )
-        member.source_mark, member.target_mark = moving.source.mark(), moving.target.mark()
+    def of(moving: Moving, bitmap: str) -> "Member":
+        """A server that is at the brink. bitmap: of the target, for what it writes after the switchover."""
+        postcopy = moving.notes.choice.catchup is Catchup.POSTCOPY
+        source, target = moving.source.qmp, moving.target.qmp
+        there = moving.target.monitor
+        member = Member(moving.name, source, target, moving.memory, moving.mirror, there, postcopy, bitmap)
+        member.source_mark, member.target_mark = source.mark(), target.mark()
         return member
 
     def look(self, share: BitsPerSecond) -> Standing:
@@ -137,29 +136,25 @@ class Gang:
             go_on()
             time.sleep(LOOK)
 
-    def hand_over(self, moves: Mapping[str, str], back: Mapping[str, str]) -> None:
-        """Freeze all and load all at the target. moves, back: MAC → site, forth and back.
+    def hand_over(self, moves: Mapping[str, str]) -> None:
+        """Freeze all and load all at the target. moves: MAC → site.
 
         When this returns, every server is complete at the target, paused, and stopped at the source.
-        When it raises, every source runs again and its traffic flows to it.
+        When it raises, any source may be stopped and any traffic be turned: the next look at the world tells.
         """
-        try:
-            self.cutover = self.control.cutover(moves)
-            tell_all(self.sources, "stop")
-            members = [m for m in self.members if not m.postcopy]
-            together(self._load, members)
-            # a post-copied server cannot be taken back any more, so it goes when all others are safe
-            together(self._load, [m for m in self.members if m.postcopy])
-        except IntercloudError as error:
-            self._thaw(back, error)
-            raise
+        self.cutover = self.control.cutover(moves)
+        tell_all(self.sources, "stop")
+        together(self._load, [m for m in self.members if not m.postcopy])
+        # a post-copied server cannot be taken back any more, so it goes when all others are safe
+        together(self._load, [m for m in self.members if m.postcopy])
 
     def _load(self, member: Member) -> None:
         if member.postcopy:
             member.memory.postcopy()
         promises = [member.mirror.end(member.source_mark)]
-        promises += digest.track(member.target, member.landing.monitor.nodes)
-        member.memory.wait_flushed(FLUSH, member.source_mark)
+        promises += digest.note_writes(member.target, member.monitor, member.bitmap)
+        if not (member.sample and member.sample.status == "pre-switchover"):  # it stopped by itself at the brink
+            member.memory.wait_flushed(FLUSH, member.source_mark)
         for keep in promises:
             keep()
         member.memory.load(FLUSH, member.target_mark)
@@ -167,24 +162,6 @@ class Gang:
     def commit(self) -> None:
         """Let all run at the target: the point of no return."""
         tell_all(self.targets, "cont")
-
-    def _thaw(self, back: Mapping[str, str], why: IntercloudError) -> None:
-        """Let every source go on. No target has run: they are started paused, and only commit lets them run."""
-        self.tell_events()
-
-        def thaw(member: Member) -> None:
-            member.memory.cancel()
-            member.memory.wait_ended(FLUSH)
-            member.source.execute("cont")
-
-        def attempt(act: Callable[[], object]) -> None:
-            try:
-                act()
-            except IntercloudError as error:
-                why.add_note(f"while going back: {error}")
-
-        together(attempt, [partial(thaw, member) for member in self.members])
-        attempt(partial(self.control.cutover, back))
 
     def tell_events(self) -> None:
         """Log what each hypervisor told since the approach, and when."""

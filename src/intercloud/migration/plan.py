@@ -1,14 +1,17 @@
 """What a migration is to do, decided before its first change and recorded with the run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 
 from pydantic import TypeAdapter
 
+from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster
 from intercloud.model.site import Tunnel, WanPath
 from intercloud.model.strategy import Choice, Strategy
+from intercloud.planning.estimate import Estimate
 from intercloud.units import Seconds
 
 
@@ -25,7 +28,10 @@ class Limits:
 class Plan:
     """One migration of a cluster (or of some of its servers).
 
-    started: time.monotonic() of the request. findings: reasons why it cannot be done; a plan with any is refused.
+    started: time.monotonic() of the request, started_at its wall-clock time. running: servers that ran then.
+    images: digests of the base images that its disks lie over; missing: those that the target lacked.
+    findings: what the pre-flight found, what blocks before what does not; a plan that anything blocks is refused.
+    estimate: None when nothing crosses between the clouds.
     """
 
     run: str
@@ -38,11 +44,27 @@ class Plan:
     tunnel: Tunnel
     limits: Limits
     started: float
-    findings: tuple[str, ...] = field(default=())
+    started_at: datetime | None = None
+    running: frozenset[str] = frozenset()
+    images: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    estimate: Estimate | None = None
+
+    @property
+    def blocking(self) -> tuple[str, ...]:
+        """One line for each reason why it cannot be done."""
+        return tuple(finding.line for finding in self.findings if finding.blocking)
 
     def to_json(self) -> str:
         """Write it for the record of the run."""
         return _adapter().dump_json(self).decode()
+
+    def to_public_json(self) -> str:
+        """Write it for others, without what the guests are told at boot: that may hold secrets."""
+        return (
+            _adapter().dump_json(self, indent=2, exclude={"cluster": {"servers": {"__all__": {"metadata"}}}}).decode()
+        )
 
     @staticmethod
     def from_json(text: str) -> "Plan":

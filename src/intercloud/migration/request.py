@@ -1,30 +1,36 @@
 """What the user asks for, and the plan that comes of it."""
 
-import fcntl
-import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from intercloud.clouds.ability import Ability
-from intercloud.errors import Refused
-from intercloud.mediation.findings import blocking
-from intercloud.mediation.survey import Survey
+from intercloud.clouds.port import Cloud, ServerState
+from intercloud.control.client import ControlClient, Registry
+from intercloud.control.readiness import readiness
+from intercloud.errors import ControlError, Refused
+from intercloud.mediation.facts import Survey
+from intercloud.mediation.findings import findings
+from intercloud.mediation.survey import images, survey
+from intercloud.migration.gang import OVERHEAD
 from intercloud.migration.plan import Limits, Plan
+from intercloud.model.finding import Finding
+from intercloud.model.server import Cluster
 from intercloud.model.site import Tunnel
 from intercloud.model.strategy import Strategy
+from intercloud.planning.estimate import Estimate, estimate
 from intercloud.planning.strategy import choose, impossible
+from intercloud.units import show_seconds
 
 
 @dataclass(frozen=True)
 class Request:
     """Move a cluster. servers: only these of it (empty: all); strategy: 'auto', 'live', 'warm' or 'cold'.
 
-    started: time.monotonic(), since() its wall-clock time: migration time counts from the request.
+    started: time.monotonic(), started_at its wall-clock time: migration time counts from the request.
+    run: name of the migration; made here unless it is given.
     """
 
     source: str
@@ -34,18 +40,54 @@ class Request:
     servers: frozenset[str] = frozenset()
     started: float = field(default_factory=time.monotonic)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    run: str = ""
 
     def __post_init__(self) -> None:
         if self.source == self.target:
             raise Refused([f"source and target are both {self.source}; name two different clouds"])
+        if not self.run:
+            name = f"{self.cluster}-{self.started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+            object.__setattr__(self, "run", name)
 
 
-def make_plan(request: Request, seen: Survey, tunnel: Tunnel, limits: Limits) -> Plan:
-    """Decide, from what there is at both clouds. What speaks against the move is in the plan's findings."""
+def find_plan(request: Request, source: Cloud, target: Cloud, control: ControlClient, limits: Limits) -> Plan:
+    """Look at both clouds and the control layer, and decide. Nothing is changed.
+
+    Raises NotFound (cluster or server) and CloudUnreachable (a cloud): more cannot be known then.
+    """
+    seen = survey(source, target, request.cluster, request.servers)
+    sites = (source.about().site.name, target.about().site.name)
+    tunnel, network = _ask(control, sites, seen.cluster)
+    return make_plan(request, seen, tunnel, limits, network)
+
+
+def _ask(control: ControlClient, sites: tuple[str, str], cluster: Cluster) -> tuple[Tunnel, tuple[Finding, ...]]:
+    """Ask the controller for the kind of tunnel, and for what speaks against the move."""
+    try:
+        registry = control.registry()
+        return registry.tunnel, readiness(registry, control.status(), sites, cluster, time.time())
+    except ControlError as error:
+        silent = Finding("controller", str(error), "start it: for the lab, run: intercloud lab up")
+        return Registry().tunnel, (silent,)
+
+
+def make_plan(
+    request: Request, seen: Survey, tunnel: Tunnel, limits: Limits, network: tuple[Finding, ...] = ()
+) -> Plan:
+    """Decide, from what there is at both clouds. network: what the control layer's pre-flight found."""
     choice = choose(request.strategy, seen.source_abilities, seen.target_abilities)
+    costs = None
+    if seen.silence is None:
+        costs = estimate(seen.cluster, seen.missing, choice.strategy, seen.path, OVERHEAD)
+    found = (
+        *_possible(choice.strategy, seen),
+        *findings(seen, choice.strategy, tunnel),
+        *network,
+        *_too_long(costs, limits),
+    )
     both_can = Ability.POSTCOPY in seen.source_abilities and Ability.POSTCOPY in seen.target_abilities
     return Plan(
-        run=f"{request.cluster}-{request.started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        run=request.run,
         source=request.source,
         target=request.target,
         cluster=seen.cluster,
@@ -55,32 +97,24 @@ def make_plan(request: Request, seen: Survey, tunnel: Tunnel, limits: Limits) ->
         tunnel=tunnel,
         limits=replace(limits, allow_postcopy=limits.allow_postcopy and both_can),
         started=request.started,
-        findings=(*_possible(choice.strategy, seen), *blocking(seen, choice.strategy, tunnel)),
+        started_at=request.started_at,
+        running=frozenset(name for name, state in seen.states.items() if state is ServerState.RUNNING),
+        images=tuple(image.digest for image in images(seen.cluster)),
+        missing=tuple(image.digest for image in seen.missing),
+        findings=tuple(sorted(found, key=lambda finding: not finding.blocking)),
+        estimate=costs,
     )
 
 
-def _possible(strategy: Strategy, seen: Survey) -> Iterator[str]:
+def _possible(strategy: Strategy, seen: Survey) -> Iterator[Finding]:
     if reason := impossible(strategy, seen.source_abilities, seen.target_abilities):
-        yield f"strategy {strategy} cannot be used: {reason}; try --strategy cold"
+        cure = "choose another cloud" if strategy is Strategy.COLD else "try --strategy cold"
+        yield Finding(f"strategy {strategy}", f"cannot be used: {reason}", cure)
 
 
-@contextmanager
-def only_one(cluster: str, folder: Path) -> Iterator[None]:
-    """Hold a cluster for one migration at a time, on this machine. Raises Refused, saying who holds it.
-
-    A lock of the kernel's: it ends with its process, however that ends.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{cluster}.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise Refused(
-                [f"another migration of cluster {cluster} is under way ({file.read().strip()}); wait for its end"]
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC")
-        file.flush()
-        yield
-        file.truncate(0)
+def _too_long(costs: Estimate | None, limits: Limits) -> Iterator[Finding]:
+    if costs is not None and costs.blackout_s > limits.max_blackout:
+        text = (
+            f"{show_seconds(costs.blackout_s)} expected, {show_seconds(limits.max_blackout)} wanted (max_blackout_ms)"
+        )
+        yield Finding("blackout", text, "move fewer servers, over a faster link, or live", blocking=False)

@@ -1,6 +1,5 @@
 """When each server was in which phase, and the moments that matter. Times are time.monotonic()."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Timeline:
-    """Written by every step of a run, from any thread, and read for its report."""
+    """Written by every step of a run, from any thread (appending is one operation), and read for its report."""
 
     phases: list[tuple[str, str, float, float]] = field(default_factory=list)
     marks: list[tuple[str, str, float]] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def phase(self, server: str, name: str) -> Iterator[None]:
@@ -26,15 +24,12 @@ class Timeline:
 
     def add(self, server: str, name: str, start: float, end: float) -> None:
         """Note a phase that has been."""
-        with self._lock:
-            self.phases.append((server, name, start, end))
+        self.phases.append((server, name, start, end))
 
     def mark(self, server: str, what: str, at: float) -> None:
         """Note a moment."""
-        with self._lock:
-            self.marks.append((server, what, at))
+        self.marks.append((server, what, at))
 
     def moment(self, server: str, what: str) -> float | None:
         """Return when something happened to a server, the last time it did."""
-        with self._lock:
-            return next((at for name, each, at in reversed(self.marks) if (name, each) == (server, what)), None)
+        return next((at for name, each, at in reversed(self.marks) if (name, each) == (server, what)), None)

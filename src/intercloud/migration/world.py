@@ -1,99 +1,164 @@
-"""What the steps of one migration work on: both clouds, the control layer, and what has been learnt so far."""
+"""What one migration works on: both clouds, the control layer, and what has been learnt so far."""
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
+from pathlib import Path
 from typing import TypeVar
 
-from intercloud.clouds.port import Cloud, Landing, Progress
-from intercloud.control.client import ControlClient, Cutover
+from intercloud.clouds.port import Cloud, Landing, Monitor, Progress, ServerState
+from intercloud.control.client import ControlClient
+from intercloud.endpoints.health import Vantage, differences
 from intercloud.errors import Interrupted
+from intercloud.migration.archive import Archive
+from intercloud.migration.notes import Notes, ServerNotes
 from intercloud.migration.plan import Plan
-from intercloud.migration.timeline import Timeline
+from intercloud.migration.settle import Commit, Run
+from intercloud.model.evidence import BlockDigests
 from intercloud.model.progress import PhaseChange, ProgressSink, ServerProgress
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
 from intercloud.model.strategy import Catchup, Choice
-from intercloud.transfer.memory import Memory, MemorySample
+from intercloud.transfer.memory import Memory
 from intercloud.transfer.mirror import Mirror
 from intercloud.transfer.qmp import Qmp
 from intercloud.units import Bytes
 
 R = TypeVar("R")
 T = TypeVar("T")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass
 class Moving:
-    """One server on its way. The monitors are open while the run lasts.
-
-    sent: bytes of disks over the WAN; first_round: bytes of memory that had to cross once; last_sample: of the last
-    moment before the stop; final_sample: when all had arrived.
-    """
+    """One server on its way. Its monitors are found when they are needed, and again when they were lost."""
 
     server: Server
-    choice: Choice
-    landing: Landing | None = None
-    placement: Placement | None = None
-    source: Qmp | None = None
-    target: Qmp | None = None
-    nodes: dict[str, str] = field(default_factory=dict)
-    mirror: Mirror | None = None
-    memory: Memory | None = None
-    sent: Bytes = Bytes(0)
-    first_round: Bytes = Bytes(0)
-    last_sample: MemorySample | None = None
-    final_sample: MemorySample | None = None
-    digests_equal: bool | None = None
+    notes: ServerNotes
+    source: "Side"
+    target: "Side"
+    plan: Plan
+    digests: dict[str, BlockDigests] = field(default_factory=dict)
+    """Of the source's disks, taken while they were copied; lost with the program."""
 
     @property
     def name(self) -> str:
         """The server's name."""
         return self.server.name
 
+    @property
+    def memory(self) -> Memory:
+        """Its memory, from one hypervisor to the other."""
+        return Memory(self.source.qmp, self.target.qmp)
+
+    @property
+    def memory_at_source(self) -> Memory:
+        """The same, for what needs no target."""
+        return Memory(self.source.qmp, self.source.qmp)
+
+    @property
+    def mirror(self) -> Mirror:
+        """The mirrors of its disks."""
+        return Mirror(self.source.qmp, self.target.qmp, self.server.disks)
+
+    def landing(self) -> Landing:
+        """Find its place at the target, or make it."""
+        return self.target.cloud.receive_server(self.plan.cluster, self.server)
+
     def choose(self, catchup: Catchup, why: str) -> None:
         """Note what is done about its writing, and why."""
-        self.choice = Choice(self.choice.strategy, f"{self.choice.why}; {why}", catchup)
+        first = self.plan.choices[self.name]
+        self.notes.choice = Choice(first.strategy, f"{first.why}; {why}", catchup)
+
+
+@dataclass
+class Side:
+    """A server at one of the two clouds, and its hypervisor's monitor there."""
+
+    cloud: Cloud
+    name: str
+    _monitor: Qmp | None = None
+
+    @property
+    def monitor(self) -> Monitor:
+        """Where its monitor is. Raises NotFound when it has no process."""
+        return self.cloud.monitor(self.name)
+
+    @property
+    def qmp(self) -> Qmp:
+        """Its open monitor. Raises NotFound or MonitorError."""
+        if self._monitor is None or not self._monitor.open:
+            self.close()
+            self._monitor = Qmp(self.monitor.path, f"{self.name} at {self.cloud.about().name}")
+        return self._monitor
+
+    def has_process(self) -> bool:
+        """Whether a process of it lives there."""
+        return self.cloud.server_state(self.name) not in (ServerState.ABSENT, ServerState.STOPPED)
+
+    def close(self) -> None:
+        """Leave the monitor."""
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
 
 
 @dataclass
 class World:
-    """The context of a run. committed: the point of no return has been crossed."""
+    """The context of a run. stop: set when the user asks to stop; vantage: where the application's clients are."""
 
     plan: Plan
     source: Cloud
     target: Cloud
     control: ControlClient
     say: ProgressSink
-    check_application: Callable[[bool], tuple[str, ...]]
-    """Asks the application through its static endpoints: one line for each thing that is not as it was before. With
-    True the servers must not have booted since."""
-    committed: bool = False
+    archive: Archive
+    vantage: Vantage | None = None
     stop: threading.Event = field(default_factory=threading.Event)
-    timeline: Timeline = field(default_factory=Timeline)
-    moving: dict[str, Moving] = field(default_factory=dict)
-    cutover: Cutover | None = None
-    fetched: list[str] = field(default_factory=list)
-    image_bytes: Bytes = Bytes(0)
-    load: tuple[float, float, float] | None = None
-    facts: dict[str, str] = field(default_factory=dict)
-    """For the report's environment: accelerator, versions."""
-    _open: ExitStack = field(default_factory=ExitStack)
+    vouched: Collection[str] = ()
+    """Names of clouds of which the operator says: its servers of this run are stopped, and stay so."""
+    notes: Notes = field(init=False)
+    moving: dict[str, Moving] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.moving = {s.name: Moving(s, self.plan.choices[s.name]) for s in self.plan.cluster.servers}
+        choices = self.plan.choices
+        self.recall(Notes({name: ServerNotes(choice) for name, choice in choices.items()}, BOOT_ID.read_text().strip()))
+        self.moving = {
+            server.name: Moving(
+                server,
+                self.notes.servers[server.name],
+                Side(self.source, server.name),
+                Side(self.target, server.name),
+                self.plan,
+            )
+            for server in self.plan.cluster.servers
+        }
 
-    def __enter__(self) -> "World":
-        return self
+    def recall(self, notes: Notes) -> None:
+        """Take over what a turn has left."""
+        self.notes = notes
+        for name, moving in getattr(self, "moving", {}).items():
+            moving.notes = notes.servers[name]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
+    def close(self) -> None:
+        """Leave all monitors; the servers go on as they are."""
+        for moving in self.moving.values():
+            moving.source.close()
+            moving.target.close()
+
+    @property
+    def run(self) -> Run:
+        """What the table must know of the run."""
+        back = self.notes.back is not None
+        images = any(self.target.find_image(digest) is None for digest in self.plan.images)
+        return Run(self.plan.strategy, back, self.notes.commit, self.notes.verified, images)
+
+    @property
+    def committed(self) -> bool:
+        """Whether the point of no return has been crossed."""
+        return self.notes.commit is Commit.YES
 
     @property
     def here(self) -> str:
@@ -108,24 +173,31 @@ class World:
     @property
     def macs(self) -> tuple[str, ...]:
         """MAC addresses of all cards of all servers."""
-        return tuple(nic.mac for moving in self.moving.values() for nic in moving.server.nics)
+        return self.macs_of(self.moving)
+
+    def macs_of(self, servers: Iterable[str]) -> tuple[str, ...]:
+        """MAC addresses of all cards of some servers."""
+        return tuple(nic.mac for name in servers for nic in self.moving[name].server.nics)
+
+    def plug_target(self, placement: Placement) -> None:
+        """Plug those of a server's cards at the target that are not plugged there yet."""
+        endpoints = self.control.registry().endpoints
+        for mac, port in placement.ports.items():
+            if mac not in endpoints or endpoints[mac].ports.get(self.there) != port:
+                self.control.plug(mac, self.there, port)
 
     def enter(self, name: str, number: int, count: int) -> None:
-        """Tell the user which step begins."""
+        """Tell the user what begins."""
         self.say(PhaseChange(name, number, count, time.monotonic()))
 
-    def connect(self, path: str, name: str) -> Qmp:
-        """Open a hypervisor's monitor for the rest of the run."""
-        return self._open.enter_context(Qmp(path, name))
-
     def go_on(self) -> None:
-        """Raise Interrupted when the user asked to stop."""
-        if self.stop.is_set() and not self.committed:
+        """Raise Interrupted when the user asked to stop, and that can still be done."""
+        if self.stop.is_set() and not self.committed and self.notes.back is None:
             raise Interrupted("stopped by the user")
 
-    def each(self, act: Callable[[Moving], R]) -> list[R]:
-        """Do something for every server at the same time; all have ended when the first error is raised."""
-        return together(act, self.moving.values())
+    def each(self, act: Callable[[Moving], R], servers: Iterable[str]) -> list[R]:
+        """Do something for several servers at the same time; all have ended when the first error is raised."""
+        return together(act, [self.moving[name] for name in servers])
 
     def progress(self, server: str, phase: str, total: int) -> Progress:
         """Return a callback that tells how far one server's phase is, and stops it when the user asked for that."""
@@ -135,6 +207,24 @@ class World:
             self.say(ServerProgress(server, phase, done, Bytes(max(total, done)), time.monotonic()))
 
         return tell
+
+    def look_at_application(self) -> None:
+        """Remember how the application is before anything is changed."""
+        if self.vantage is not None:
+            self.notes.before = self.vantage.look(self._addresses(), self.plan.cluster.health)
+
+    def check_application(self, same_boot: bool) -> tuple[str, ...]:
+        """Ask the application through its static endpoints: one line for each thing that is not as it was before.
+
+        same_boot: the servers must not have booted since.
+        """
+        if self.vantage is None or self.notes.before is None:
+            return ()
+        after = self.vantage.look(self._addresses(), self.plan.cluster.health)
+        return differences(self.notes.before, after, same_boot)
+
+    def _addresses(self) -> dict[str, str]:
+        return {server.name: server.nics[0].ip for server in self.plan.cluster.servers}
 
 
 def together(act: Callable[[T], R], things: Iterable[T]) -> list[R]:

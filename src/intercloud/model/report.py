@@ -25,7 +25,25 @@ class Status(StrEnum):
     ROLLED_BACK = "rolled-back"
     """The cluster runs on at the source, as before; the target is clean."""
     FAILED = "failed"
-    """Neither: `message` and `findings` say what is where."""
+    """The cluster runs at the target, and is not what it was; the source keeps its copy."""
+    NEEDS_OPERATOR = "needs-operator"
+    """What is where cannot be proven: `message` and `findings` say what is known, what is not, and how to go on."""
+
+
+@dataclass(frozen=True)
+class DiskReport:
+    """One disk, compared on both sides block by block.
+
+    written: blocks that the target had written since the switchover, which cannot be compared. root_at_source,
+    root_at_target: one digest for all other blocks (BLAKE3, hexadecimal; model/evidence.py says of what).
+    """
+
+    name: str
+    blocks: int
+    written: int
+    root_at_source: str
+    root_at_target: str
+    equal: bool
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,7 @@ class ServerReport:
     limit_s: Seconds | None = None
     ratio_to_limit: float | None = None
     disk_digest_equal: bool | None = None
+    disks: tuple[DiskReport, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,7 +195,8 @@ class Report:
 
     split_window_s: first source pause → last target resume. reconfiguration_s: first flow message → last barrier reply.
     migration_time_s: request → source released. barrier_rtt_s: what a bare barrier takes, per site's switch.
-    base_image_bytes: of base images over the WAN, sent once for the whole cluster.
+    base_image_bytes: of base images over the WAN, sent once for the whole cluster. resumed: how often another process
+    went on with it.
     """
 
     run: str
@@ -198,7 +218,13 @@ class Report:
     probe: Probe | None = None
     timeline: tuple[ServerTimeline, ...] = ()
     findings: tuple[str, ...] = ()
+    resumed: int = 0
     version: int = VERSION
+
+
+def short_root(root: str) -> str:
+    """As much of a root as people compare by eye."""
+    return root[:16]
 
 
 _REPORT = TypeAdapter(Report)

@@ -27,11 +27,16 @@ class Nic:
 
 @dataclass(frozen=True)
 class Disk:
-    """One disk of `size` virtual bytes; with an image it is an overlay over that image, else it starts empty."""
+    """One disk of `size` virtual bytes; with an image it is an overlay over that image, else it starts empty.
+
+    held: bytes that it really held when its cloud was read, without the image; None where the cloud does not say.
+    It is seen, not wanted: two disks that differ in this alone are equal.
+    """
 
     name: str
     size: Bytes
     image: Image | None = None
+    held: Bytes | None = field(default=None, compare=False)
 
     @property
     def blank(self) -> str:

@@ -50,6 +50,18 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What a cloud's servers run on. hypervisor: name and version; machine, cpu: models, as the hypervisor names them.
+
+    A running server keeps its machine and CPU when it moves, so it needs a target with the same.
+    """
+
+    hypervisor: str
+    machine: str
+    cpu: str
+
+
+@dataclass(frozen=True)
 class Quota:
     """What a cloud allows or uses. memory and disk in bytes; image_store: bytes of base images."""
 
@@ -63,9 +75,11 @@ class Quota:
 class WanPath:
     """What the path between two sites really carries, measured.
 
-    rtt: seconds; rate: bits a second of TCP payload; mtu: bytes of the largest IP packet that crosses unfragmented.
+    rtt: seconds; rate: bits a second of TCP payload; mtu: bytes of the largest IP packet that crosses unfragmented;
+    tunnel_mtu: the same between the ends of the tunnels, 0 when nothing crosses there, None where it is not measured.
     """
 
     rtt: Seconds
     rate: BitsPerSecond
     mtu: int
+    tunnel_mtu: int | None = None

@@ -1,111 +1,231 @@
-"""Proof that a disk arrived: both sides digested block by block, after the switchover and outside the pause.
+"""Digests of disks that can be read over NBD, and what a running QEMU's dirty bitmaps say about them.
 
-The source's disk is frozen there. The target's has been written on since; its own dirty bitmap, laid before the guest
-ran, tells which blocks. All others must be equal.
+Whatever is written while a disk is read is noted by a bitmap that was laid before, and is read again, or not compared.
 """
 
-import hashlib
 import json
+import os
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
-from intercloud.errors import TransferError
+from intercloud.clouds.port import Monitor
+from intercloud.errors import MonitorError, TransferError
+from intercloud.model.evidence import BLOCK, ZEROS, BlockDigests, block_count, digest
+from intercloud.transfer.nbd import Reader
 from intercloud.transfer.qmp import Promise, Qmp
 
-BLOCK = 64 * 1024
-"""Bytes digested together; the bitmap's granularity too."""
-ZEROS = bytes(BLOCK)
-NOTHING = hashlib.sha256(ZEROS).digest()
-"""Of a block of zeros, computed once: a sparse disk is mostly zeros."""
-BITMAP = "since-switchover"
+COPIED = "since-copied"
+"""The source's bitmap: written since its digesting began."""
+HELD = "held-"
+"""Before the name of a bitmap that is not lasting for a while."""
+SEEN = "since-seen"
+"""A bitmap as it was at one moment, to be read while the true one goes on."""
+AT_ONCE = 16
+"""Blocks read with one request."""
+EXPORT = "digest"
 PATIENCE = 600.0
-"""Seconds for reading a whole disk."""
+"""Seconds for the map of a whole disk."""
+GENTLE = 10
+"""Niceness: the guests have work to do meanwhile, before the switchover and after it."""
+
+GoOn = Callable[[], object]
+"""Called between two reads; what it raises ends the reading."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two sides of one disk. written: blocks that the target has written since; different: of the others, how many."""
-
-    blocks: int
-    written: int
-    different: int
-
-    @property
-    def equal(self) -> bool:
-        """Whether every block that should be equal is."""
-        return self.blocks > 0 and self.different == 0
+def to_the_end() -> None:
+    """Let nothing but Ctrl-C end a reading."""
 
 
-def track(target: Qmp, nodes: Mapping[str, str]) -> list[Promise]:
-    """Let the target note from now on which blocks it writes. Called when the disks are equal and nobody runs."""
+def gentle_thread() -> ThreadPoolExecutor:
+    """One thread, of low priority, for reading and digesting."""
+
+    def give_way() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLE)
+
+    return ThreadPoolExecutor(1, "digest", give_way)
+
+
+def since(run: str) -> str:
+    """Name the target's bitmap: written since that run's switchover."""
+    return f"since-{run}"
+
+
+def digest_all(uri: str, go_on: GoOn = to_the_end) -> BlockDigests:
+    """Digest every block of what an NBD server offers. Holes and zeros are not read."""
+    with Reader(uri) as reader:
+        blocks = BlockDigests(reader.size, ZEROS * block_count(reader.size))
+        data = _blocks(_map("-f", "raw", uri), lambda extent: not extent["zero"])
+        if reader.size % BLOCK:
+            data.add(blocks.count - 1)  # a short block of zeros has a digest of its own
+        return blocks.replaced(dict(_read(reader, data, go_on)))
+
+
+def digest_blocks(uri: str, numbers: Iterable[int], go_on: GoOn = to_the_end) -> dict[int, bytes]:
+    """Digest some blocks of what an NBD server offers: number → digest."""
+    with Reader(uri) as reader:
+        return dict(_read(reader, numbers, go_on))
+
+
+def _read(reader: Reader, numbers: Iterable[int], go_on: GoOn) -> Iterator[tuple[int, bytes]]:
+    for first, count in runs(sorted(numbers)):
+        go_on()
+        start = first * BLOCK
+        content = reader.read(start, min(count * BLOCK, reader.size - start))
+        for number in range(count):
+            yield first + number, digest(content[number * BLOCK : (number + 1) * BLOCK])
+
+
+def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Gather ascending numbers into (first, count), AT_ONCE at most."""
+    first, count = 0, 0
+    for number in numbers:
+        if count and (number != first + count or count == AT_ONCE):
+            yield first, count
+            count = 0
+        first, count = (first, count + 1) if count else (number, 1)
+    if count:
+        yield first, count
+
+
+def marked_blocks(uri: str, bitmap: str) -> frozenset[int]:
+    """Numbers of the blocks that an exported dirty bitmap marks."""
+    path = uri.partition("socket=")[2].replace(",", ",,")
+    name = uri.removeprefix("nbd+unix:///").partition("?")[0]
+    context = f"x-dirty-bitmap=qemu:dirty-bitmap:{bitmap}"
+    image = f"driver=nbd,server.type=unix,server.path={path},export={name},{context}"
+    # qemu-img shows a dirty bitmap as block status: dirty is 'data: false'
+    return frozenset(_blocks(_map("--image-opts", image), lambda extent: not extent["data"]))
+
+
+def _map(*image: str) -> list[dict[str, int]]:
+    done = subprocess.run(
+        ["qemu-img", "map", "--output=json", *image],
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+        start_new_session=True,  # a Ctrl-C that comes after the commit must not spoil the proof
+    )  # fmt: skip
+    if done.returncode:
+        raise TransferError(f"the map of a disk cannot be read: {done.stderr.strip()}")
+    return cast("list[dict[str, int]]", json.loads(done.stdout))
+
+
+def _blocks(extents: Iterable[dict[str, int]], wanted: Callable[[dict[str, int]], bool]) -> set[int]:
+    numbers: set[int] = set()
+    for extent in filter(wanted, extents):
+        numbers.update(range(extent["start"] // BLOCK, block_count(extent["start"] + extent["length"])))
+    return numbers
+
+
+def note_writes(qemu: Qmp, monitor: Monitor, bitmap: str) -> list[Promise]:
+    """Note from now on which blocks of its disks a machine writes, lastingly: over its stops, too."""
     return [
-        target.promise("block-dirty-bitmap-add", node=node, name=BITMAP, granularity=BLOCK) for node in nodes.values()
+        qemu.promise("block-dirty-bitmap-add", node=node, name=bitmap, granularity=BLOCK, persistent=True)
+        for node in monitor.nodes.values()
     ]
 
 
-def read_digests(uri: str) -> list[bytes]:
-    """Digest every block of what an NBD server offers. The last block may be short."""
-    command = ["nice", "-n", "19", "nbdcopy", uri, "-"]  # the moved guests have work to catch up with
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,  # a Ctrl-C that comes after the commit must not spoil the proof
-    ) as reader:
-        assert reader.stdout is not None and reader.stderr is not None
-        digests = []
-        with open(reader.stdout.fileno(), "rb", buffering=16 * BLOCK, closefd=False) as stream:
-            while block := stream.read(BLOCK):
-                digests.append(NOTHING if block == ZEROS else hashlib.sha256(block).digest())
-        complaint = reader.stderr.read().decode(errors="replace").strip()
-        if reader.wait(PATIENCE):
-            raise TransferError(f"reading {uri} for its digest failed: {complaint}")
-    return digests
+@dataclass(frozen=True)
+class LiveDisk:
+    """A disk of a QEMU that runs or is paused. socket: path at which that QEMU shall offer it, beside its cloud."""
 
+    qemu: Qmp
+    node: str
+    socket: str
 
-def written_blocks(uri: str) -> set[int]:
-    """Numbers of the blocks that the exported bitmap marks."""
-    image = f"driver=nbd,server.type=unix,server.path={uri},export=digest,x-dirty-bitmap=qemu:dirty-bitmap:{BITMAP}"
-    done = subprocess.run(
-        ["qemu-img", "map", "--output=json", "--image-opts", image],
-        capture_output=True, text=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise TransferError(f"the target's dirty bitmap cannot be read: {done.stderr.strip()}")
-    extents = cast("list[dict[str, int]]", json.loads(done.stdout))
-    marked: set[int] = set()
-    for extent in extents:
-        if not extent["data"]:  # qemu-img shows a dirty bitmap as block status: dirty is 'data: false'
-            marked.update(range(extent["start"] // BLOCK, -(-(extent["start"] + extent["length"]) // BLOCK)))
-    return marked
+    @staticmethod
+    def at(monitor: Monitor, qemu: Qmp, disk: str) -> "LiveDisk":
+        """A disk by its name."""
+        return LiveDisk(qemu, monitor.nodes[disk], str(Path(monitor.path).with_suffix(".digest")))
 
+    def note_writes(self, bitmap: str) -> None:
+        """Note from now on which blocks are written. What an earlier bitmap of that name noted is forgotten."""
+        self.forget(bitmap)
+        self.qemu.execute("block-dirty-bitmap-add", node=self.node, name=bitmap, granularity=BLOCK)
 
-def compare(source_uri: str, target: Qmp, node: str, socket: str) -> Comparison:
-    """Compare a frozen disk at the source with the running target's.
+    def forget(self, bitmap: str) -> None:
+        """Note no longer. Safe to repeat."""
+        if any(each["name"] == bitmap for each in self._bitmaps()):
+            self.qemu.execute("block-dirty-bitmap-remove", node=self.node, name=bitmap)
 
-    source_uri: where the source's disk can be read beside its cloud; socket: path at which the target's QEMU shall
-    offer its disk, beside its cloud. Nothing but digests would ever cross the WAN.
-    """
-    before = read_digests(source_uri)
-    target.execute("nbd-server-start", addr={"type": "unix", "data": {"path": socket}})
-    try:
-        target.execute("block-export-add", type="nbd", id="digest", name="digest", node_name=node)
-        after = read_digests(f"nbd+unix:///digest?socket={socket}")
-        target.execute("block-export-del", id="digest", mode="hard")
-        # only now: whatever was written while we read is marked too
-        target.execute("block-dirty-bitmap-disable", node=node, name=BITMAP)
-        target.execute("block-export-add", type="nbd", id="digest", name="digest", node_name=node, bitmaps=[BITMAP])
-        written = written_blocks(socket)
-    finally:
-        target.execute("nbd-server-stop")
-    target.execute("block-dirty-bitmap-remove", node=node, name=BITMAP)
-    if len(before) != len(after):
-        return Comparison(max(len(before), len(after)), len(written), abs(len(before) - len(after)))
-    different = sum(
-        1 for n, pair in enumerate(zip(before, after, strict=True)) if n not in written and pair[0] != pair[1]
-    )
-    return Comparison(len(before), len(written), different)
+    def notes(self, bitmap: object) -> bool:
+        """Whether a bitmap is there and has missed nothing."""
+        return any(each["name"] == bitmap and not each.get("inconsistent") for each in self._bitmaps())
+
+    def hold(self) -> None:
+        """Let the lasting bitmaps of earlier moves note in memory only, until release. Safe to repeat.
+
+        QEMU stores lasting ones when it hands its disks over, and that is when the servers stand still.
+        """
+        for name in [str(each["name"]) for each in self._bitmaps() if each["persistent"] and self.notes(each["name"])]:
+            self._rename(name, HELD + name, lasting=False)
+
+    def release(self) -> None:
+        """Make lasting what was held. Safe to repeat."""
+        for name in [str(each["name"]) for each in self._bitmaps() if str(each["name"]).startswith(HELD)]:
+            self._rename(name, name.removeprefix(HELD), lasting=True)
+
+    def _rename(self, old: str, new: str, *, lasting: bool) -> None:
+        self._together(
+            ("add", {"name": new, "granularity": BLOCK, "persistent": lasting}),
+            ("merge", {"target": new, "bitmaps": [old]}),
+            ("remove", {"name": old}),
+        )
+
+    def _together(self, *acts: tuple[str, dict[str, object]]) -> None:
+        """Do several things with bitmaps at one moment."""
+        actions = [{"type": f"block-dirty-bitmap-{act}", "data": {"node": self.node, **data}} for act, data in acts]
+        self.qemu.execute("transaction", actions=actions)
+
+    def _bitmaps(self) -> list[dict[str, object]]:
+        nodes = cast("list[dict[str, object]]", self.qemu.execute("query-named-block-nodes", flat=True))
+        found = next((node.get("dirty-bitmaps", []) for node in nodes if node["node-name"] == self.node), [])
+        return cast("list[dict[str, object]]", found)
+
+    @contextmanager
+    def offered(self, *bitmaps: str) -> Iterator[str]:
+        """Let QEMU offer the disk, read-only, with bitmaps that note no more; yields the URI.
+
+        An offer that a killed program left behind is replaced.
+        """
+        self.withdraw()
+        self.qemu.execute("nbd-server-start", addr={"type": "unix", "data": {"path": self.socket}})
+        try:
+            self.qemu.execute(
+                "block-export-add", type="nbd", id=EXPORT, name=EXPORT, node_name=self.node, bitmaps=bitmaps
+            )
+            yield f"nbd+unix:///{EXPORT}?socket={self.socket}"
+        finally:
+            self.qemu.execute("nbd-server-stop")
+
+    def withdraw(self) -> None:
+        """End an offer. Safe to repeat."""
+        with suppress(MonitorError):  # refused when there is none; a QEMU that is gone is noticed by what follows
+            self.qemu.execute("nbd-server-stop")
+
+    def digest(self, go_on: GoOn = to_the_end) -> BlockDigests:
+        """Digest it all."""
+        with self.offered() as uri:
+            return digest_all(uri, go_on)
+
+    def digest_blocks(self, numbers: Iterable[int], go_on: GoOn = to_the_end) -> dict[int, bytes]:
+        """Digest some blocks."""
+        with self.offered() as uri:
+            return digest_blocks(uri, numbers, go_on)
+
+    def written(self, bitmap: str) -> frozenset[int]:
+        """Numbers of the blocks that a bitmap has noted by now; it goes on noting."""
+        self.forget(SEEN)
+        self._together(
+            ("add", {"name": SEEN, "granularity": BLOCK, "disabled": True}),
+            ("merge", {"target": SEEN, "bitmaps": [bitmap]}),
+        )
+        try:
+            with self.offered(SEEN) as uri:
+                return marked_blocks(uri, SEEN)
+        finally:
+            self.forget(SEEN)

@@ -18,6 +18,9 @@ HOLD = 64 * 1024
 """Bytes a second at the brink. With it the smallest expected remainder outlasts any wait for the gang."""
 
 
+UNDER_WAY = ("setup", "active")
+
+
 @dataclass(frozen=True)
 class MemorySample:
     """What query-migrate says. transferred, remaining, total: bytes; passes: rounds begun; downtime: QEMU's own."""
@@ -55,6 +58,21 @@ def read_sample(answer: Json) -> MemorySample:
     )
 
 
+def status(source: Qmp) -> str:
+    """Say how a transfer stands at its source, in QEMU's words; 'none' when there was none."""
+    return str(source.execute("query-migrate").get("status", "none"))
+
+
+def expected(target: Qmp) -> bool:
+    """Whether a memory was let in: it comes, or has come, or its transfer broke."""
+    return status(target) != "none"
+
+
+def is_held(source: Qmp) -> bool:
+    """Whether a transfer is held at the brink."""
+    return source.execute("query-migrate-parameters")["max-bandwidth"] == HOLD
+
+
 class Memory:
     """The memory of one server on its way from one QEMU to another."""
 
@@ -62,11 +80,13 @@ class Memory:
         self.source, self.target = source, target
 
     def start(self, uri: str, *, throttle: bool, postcopy: bool) -> None:
-        """Begin to copy while the guest runs. uri: the target, as both sides know it.
+        """Begin to copy while the guest runs, unless that is under way. uri: the target, as both sides know it.
 
         throttle: let QEMU slow the guest down; postcopy: make it possible. Both sides' capabilities must agree, so
         they are set here, together.
         """
+        if status(self.source) in UNDER_WAY and expected(self.target):
+            return
         for monitor, more in ((self.target, {}), (self.source, {"auto-converge": throttle})):
             wanted = {"events": True, "postcopy-ram": postcopy, "pause-before-switchover": True, **more}
             monitor.execute(
@@ -78,6 +98,10 @@ class Memory:
         self.source.execute("migrate-set-parameters", max_bandwidth=UNLIMITED, downtime_limit=1)
         self.target.execute("migrate-incoming", uri=uri)
         self.source.execute("migrate", uri=uri)
+
+    def state(self) -> str:
+        """Say how it stands, in QEMU's words."""
+        return status(self.source)
 
     def sample(self) -> MemorySample:
         """Ask how far it is. Raises TransferError when QEMU gave up."""
@@ -117,8 +141,12 @@ class Memory:
 
     def wait_complete(self, timeout: Seconds) -> MemorySample:
         """Wait until the source has nothing more to do (after a post-copy this is when the last page has come)."""
-        self._wait(self.source, ("completed",), timeout, 0)
-        return self.sample()
+        deadline = time.monotonic() + timeout
+        while (sample := self.sample()).status != "completed":
+            if time.monotonic() > deadline:
+                raise TransferError(f"{self.source.name}: its last pages did not arrive within {timeout:.0f} s")
+            time.sleep(0.02)
+        return sample
 
     def cancel(self) -> None:
         """Give up; the source keeps its memory. Safe to repeat, and when nothing was under way."""

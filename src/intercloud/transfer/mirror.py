@@ -4,8 +4,9 @@ copy-mode=write-blocking: a guest's write is answered only when both sides have 
 and ends within a moment once the guest has stopped.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -39,6 +40,11 @@ def _jobs(source: Qmp) -> list[Json]:
     return [job for job in jobs if str(job["device"]).startswith("mirror-")]
 
 
+def ready(source: Qmp) -> list[bool]:
+    """Tell of each mirror of ours whether it is in step."""
+    return [bool(job["ready"]) for job in _jobs(source)]
+
+
 class Mirror:
     """The mirrors of all disks of one server.
 
@@ -48,8 +54,16 @@ class Mirror:
     def __init__(self, source: Qmp, target: Qmp, disks: Sequence[Disk]) -> None:
         self.source, self.target, self.disks = source, target, tuple(disks)
 
-    def start(self, nodes: dict[str, str], landing: Landing) -> None:
-        """Export the target's disks and let the source write into them."""
+    def start(self, nodes: Mapping[str, str], landing: Landing) -> None:
+        """Export the target's disks and let the source write into them, unless all that is under way.
+
+        What a program that was killed has left of it is taken away first.
+        """
+        if len(_jobs(self.source)) == len(self.disks):
+            return
+        abandon(self.source)
+        with contextlib.suppress(MonitorError):  # it does not run
+            self.target.execute("nbd-server-stop")
         address = {"type": "inet", "data": {"host": landing.nbd_host, "port": str(landing.nbd_port)}}
         self.target.execute("nbd-server-start", addr=address)
         for disk in self.disks:

@@ -17,11 +17,13 @@ def measure_dirty_rate(monitor: Qmp) -> None:
 
 
 def read_dirty_rate(monitor: Qmp) -> float:
-    """Return bytes a second, waiting for the end of the measurement."""
+    """Return bytes a second, waiting for the end of the measurement; it is begun if it was not."""
     deadline = time.monotonic() + SAMPLE + 10
     while time.monotonic() < deadline:
         answer = monitor.execute("query-dirty-rate")
         if answer["status"] == "measured":
             return cast("int", answer["dirty-rate"]) * MIB
+        if answer["status"] == "unstarted":
+            measure_dirty_rate(monitor)
         time.sleep(0.1)
     raise MonitorError(f"{monitor.name}: the hypervisor did not finish measuring how fast the guest writes")

@@ -68,6 +68,11 @@ class Qmp:
         except (QMPError, OSError, TimeoutError) as error:
             raise MonitorError(f"{name}: no answer from the hypervisor's monitor at {path}: {error}") from error
 
+    @property
+    def open(self) -> bool:
+        """Whether the hypervisor is still there."""
+        return self._open
+
     async def _connect(self, path: str) -> None:
         await self._client.connect(path)
         self._listening = asyncio.ensure_future(self._listen())

@@ -1,7 +1,8 @@
-"""The one door to dbos: a run is a workflow, each check, act and undo a recorded step of it.
+"""The one door to dbos: a run is a workflow, each of its turns a recorded step. Knows nothing of servers.
 
-DBOS recovers, at launch, every run of its own executor id. Two processes with one id would therefore execute each
-other's runs while they run; so each process has an id of its own here, and nothing is recovered unasked.
+DBOS lets any process that listens to a queue execute what is put there, and recovers at launch whatever its executor id
+has left. Here each process has an id and a queue of its own and listens to no other, and a run is taken over only when
+somebody asks for that: who may ask is proven by the lease (`workflow.lease`).
 """
 
 import logging
@@ -9,116 +10,263 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Generic, cast
+from types import TracebackType
+from typing import Protocol
 
-from dbos import DBOS, DBOSConfig
+from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, error
+from sqlalchemy.exc import SQLAlchemyError
 
-from intercloud.errors import IntercloudError, Refused
-from intercloud.workflow.step import C, Context, Step
+from intercloud.errors import NotFound, RunsUnavailable
 
 log = logging.getLogger(__name__)
-VERSION = "1"
-"""Of the recorded form of a run; DBOS's own default is a hash of the source, which every upgrade would change."""
+VERSION = "2"
+"""Of the recorded form of a run; those of version 1 can be read, not resumed. DBOS's own default, a hash of the
+source, would change with every upgrade."""
+RUN, ORDER = "intercloud.run", "intercloud.order"
+LOOK = 0.5
+"""Seconds between two looks whether somebody has ordered something."""
 
 
-_open: "list[Runs[Context]]" = []
+class Work(Protocol):
+    """What a run does, turn by turn."""
+
+    def turn(self) -> str:
+        """Make the next turn; returns its record. Never raises."""
+
+    def recall(self, record: str) -> str | None:
+        """Take over what a turn has left, of this process or of one before. Returns how the run has ended, or None."""
+
+    def unrecorded(self, why: str) -> None:
+        """Take note that turns can be recorded no more."""
+
+    def suspended(self) -> bool:
+        """Whether the end is one after which the run can be resumed."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as recorded. ended: how, None while it has not; suspended: by itself; turns: (record, began, ended)."""
+
+    name: str
+    payload: str
+    began: datetime
+    updated: datetime
+    ended: str | None
+    version: str = VERSION
+    suspended: bool = False
+    turns: tuple[tuple[str, datetime, datetime], ...] = ()
+
+
+_open: "list[Runs]" = []
 """The Runs that this process has open; DBOS calls workflows by name, so they find it here."""
 
 
-class Runs(Generic[C]):
-    """Runs of one kind, recorded in a database. One instance in a process at a time; use as a context manager.
+class Runs:
+    """Executes runs and records them in a database. One instance in a process at a time; use as a context manager.
 
-    open_context: payload → what the steps work on, for the time of the run.
+    open_work: payload → what the run does, for the time of the run.
     """
 
-    def __init__(
-        self,
-        database: str,
-        itineraries: Mapping[str, Sequence[Step[C]]],
-        open_context: Callable[[str], AbstractContextManager[C]],
-    ) -> None:
-        self.itineraries, self.open_context = itineraries, open_context
-        if database.startswith("sqlite:///"):
-            Path(database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, database: str, open_work: Callable[[str], AbstractContextManager[Work]]) -> None:
+        self.database, self.open_work = database, open_work
+        self.outcome: str | None = None
+        self._executor = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+    def __enter__(self) -> "Runs":
+        """Open the database. Raises RunsUnavailable when it cannot be written."""
+        _prepare(self.database)
         config: DBOSConfig = {
             "name": "intercloud",
-            "system_database_url": database,
+            "system_database_url": self.database,
             "application_version": VERSION,
-            "executor_id": f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
+            "executor_id": self._executor,
             "log_level": "CRITICAL",
         }
-        _open.append(cast("Runs[Context]", self))
+        _open.append(self)
         DBOS(config=config)
         logging.getLogger("dbos").setLevel(logging.CRITICAL)  # whoever runs the run tells its errors, once
-
-    def __enter__(self) -> "Runs[C]":
-        DBOS.launch()
+        DBOS.listen_queues([self._executor])
+        try:
+            DBOS.launch()
+            DBOS.register_queue(self._executor, polling_interval_sec=0.1)
+        except SQLAlchemyError as failure:
+            self.__exit__(None, None, None)
+            raise _unavailable(self.database, failure) from failure
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(SQLAlchemyError):
+            DBOS.delete_queue(self._executor)
         DBOS.destroy()
-        _open.remove(cast("Runs[Context]", self))
+        _open.remove(self)
 
-    def run(self, itinerary: str, payload: str, interrupt: Callable[[], None]) -> None:
-        """Execute a run to its end. Raises what ended it, when everything before the commit has been undone.
+    def start(self, run: str, payload: str, interrupt: Callable[[], None]) -> str:
+        """Execute a run to its end; returns how it ended.
 
-        payload: JSON, recorded. interrupt: called on Ctrl-C; the run is then still waited for, so that it can undo.
+        payload: JSON, recorded. interrupt: called on Ctrl-C and on an order to go back; the run is then still waited
+        for. Raises RunsUnavailable when it could not even begin.
         """
-        handle = DBOS.start_workflow(_run, itinerary, payload)
+        try:
+            with SetWorkflowID(run):
+                handle = DBOS.start_workflow(_run, payload)
+        except SQLAlchemyError as failure:
+            raise _unavailable(self.database, failure) from failure
+        return self._await(run, handle.get_result, interrupt)
+
+    def resume(self, run: str, interrupt: Callable[[], None]) -> str:
+        """Go on with a run whose process is gone; the caller holds its lease. Otherwise as `start`."""
+        try:
+            handle = DBOS.resume_workflow(run, queue_name=self._executor)
+        except SQLAlchemyError as failure:
+            raise _unavailable(self.database, failure) from failure
+        return self._await(run, handle.get_result, interrupt)
+
+    def order_back(self, run: str) -> None:
+        """Ask whoever executes a run to go back. Recorded, so that it holds for who takes the run over, too."""
+        with SetWorkflowID(_order(run)):
+            DBOS.start_workflow(_note_order, run).get_result()
+
+    def _await(self, run: str, get_result: Callable[[], object], interrupt: Callable[[], None]) -> str:
         done = threading.Event()
-        threading.Thread(target=_wait, args=(handle.get_result, done), daemon=True).start()
+        threading.Thread(target=_wait, args=(get_result, done), daemon=True).start()
+        told = False
         while not done.is_set():
             try:
-                done.wait(0.2)
+                if not told and _ordered(run):
+                    told = True
+                    interrupt()
+                done.wait(LOOK)
             except KeyboardInterrupt:
                 interrupt()
-        handle.get_result()
+        if self.outcome is None:
+            get_result()  # raises what ended it
+            raise NotFound(f"run {run} had ended before")
+        return self.outcome
 
 
-def _wait(get_result: Callable[[], None], done: threading.Event) -> None:
+@DBOS.workflow(name=ORDER)
+def _note_order(run: str) -> str:
+    return run
+
+
+@DBOS.workflow(name=RUN)
+def _run(payload: str) -> str:
+    runs = _open[-1]
+    with runs.open_work(payload) as work:
+        ended = None
+        while ended is None:
+            try:
+                record = DBOS.run_step({"name": "turn"}, work.turn)
+            except Exception as failure:  # the turn itself never raises: the database does not take its record
+                log.info("the run can be recorded no more", exc_info=True)
+                work.unrecorded(f"the runs' database cannot be written: {failure}".splitlines()[0])
+                ended = _finish_unrecorded(work)
+            else:
+                ended = work.recall(record)
+        runs.outcome = ended
+        if work.suspended():
+            run = DBOS.workflow_id
+            assert run is not None
+            DBOS.cancel_workflow(run)
+            raise error.DBOSWorkflowCancelledError(f"{run} waits for the operator")
+        return ended
+
+
+def _finish_unrecorded(work: Work) -> str:
+    """Bring the servers to a safe end all the same: the truth is in the world, not in the record."""
+    while True:
+        if ended := work.recall(work.turn()):
+            return ended
+
+
+def _wait(get_result: Callable[[], object], done: threading.Event) -> None:
     try:
         get_result()
-    except Exception:  # the caller asks for the result again, and gets it
+    except Exception:  # whoever waits asks for the outcome, and gets it
         log.debug("run ended with an error", exc_info=True)
     finally:
         done.set()
 
 
-@DBOS.workflow(name="intercloud.run")
-def _run(itinerary: str, payload: str) -> None:
-    runs = _open[-1]
-    steps = runs.itineraries[itinerary]
-    with runs.open_context(payload) as context:
-        _check(steps, context)
-        done: list[Step[Context]] = []
+def _order(run: str) -> str:
+    return f"{run}:back"
+
+
+def _ordered(run: str) -> bool:
+    with suppress(SQLAlchemyError):
+        return bool(DBOS.list_workflows(workflow_ids=[_order(run)], load_input=False, load_output=False))
+    return False
+
+
+def _prepare(database: str) -> None:
+    if database.startswith("sqlite:///"):
+        path = Path(database.removeprefix("sqlite:///"))
         try:
-            for number, step in enumerate(steps, start=1):
-                context.enter(step.name, number, len(steps))
-                done.append(step)
-                DBOS.run_step({"name": step.name}, step.do, context)
-        except Exception as error:
-            if not context.committed:
-                _undo(done, context, error)
-            raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab"):
+                pass
+        except OSError as failure:
+            raise RunsUnavailable(f"the runs' database {path} cannot be written: {failure.strerror}") from failure
 
 
-def _check(steps: Sequence[Step[C]], context: C) -> None:
-    findings: list[str] = []
-    for step in steps:
-        if step.check:
-            findings += DBOS.run_step({"name": f"check {step.name}"}, step.check, context)
-    if findings:
-        raise Refused(findings)
+def _unavailable(database: str, failure: Exception) -> RunsUnavailable:
+    return RunsUnavailable(f"the runs' database {database} cannot be used: {str(failure).splitlines()[0]}")
 
 
-def _undo(done: Sequence[Step[C]], context: C, why: Exception) -> None:
-    for number, step in enumerate(reversed(done)):
-        if step.undo:
-            context.enter(f"undo {step.name}", len(done) - number, len(done))
-            try:
-                DBOS.run_step({"name": f"undo {step.name}"}, step.undo, context)
-            except IntercloudError as error:
-                why.add_note(f"not undone: {step.name}: {error}")
+@contextmanager
+def _client(database: str) -> Iterator[DBOSClient]:
+    client = DBOSClient(system_database_url=database, retry_connection_errors=False)
+    try:
+        yield client
+    except SQLAlchemyError as failure:
+        raise _unavailable(database, failure) from failure
+    finally:
+        client.destroy()
+
+
+def read_runs(database: str, names: Sequence[str] | None = None, *, ended: bool = True) -> tuple[RunRecord, ...]:
+    """Read runs, the newest first; with their turns when they are named. Nothing is changed or executed.
+
+    ended: those that have ended, too. Raises RunsUnavailable.
+    """
+    if database.startswith("sqlite:///") and not Path(database.removeprefix("sqlite:///")).exists():
+        return ()
+    with _client(database) as client:
+        found = client.list_workflows(
+            name=RUN,
+            workflow_ids=list(names) if names is not None else None,
+            status=None if ended else ["PENDING", "ENQUEUED", "CANCELLED"],
+            sort_desc=True,
+        )
+        return tuple(
+            RunRecord(
+                each.workflow_id,
+                each.input["args"][-1] if each.input else "",
+                _time(each.created_at),
+                _time(each.updated_at),
+                {"SUCCESS": str(each.output or "completed"), "ERROR": "error"}.get(each.status),
+                each.app_version or VERSION,
+                each.status == "CANCELLED",
+                _turns(client, each.workflow_id) if names is not None else (),
+            )
+            for each in found
+        )
+
+
+def _turns(client: DBOSClient, run: str) -> tuple[tuple[str, datetime, datetime], ...]:
+    return tuple(
+        (str(step["output"]), _time(step["started_at_epoch_ms"]), _time(step["completed_at_epoch_ms"]))
+        for step in client.list_workflow_steps(run)
+        if step["function_name"] == "turn" and step["output"] is not None
+    )
+
+
+def _time(milliseconds: int | None) -> datetime:
+    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC)

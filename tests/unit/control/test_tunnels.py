@@ -12,6 +12,7 @@ from intercloud.control.tunnels import (
     RemoveBridge,
     RemovePort,
     changes,
+    heard,
     tunnel_name,
     wanted,
 )
@@ -76,6 +77,13 @@ class TestChanges(unittest.TestCase):
             (none, none, ()),
         ):
             self.assertEqual(changes(want, found), expected)
+
+    def test_a_tunnel_is_heard_when_its_count_changes_and_when_it_is_new(self) -> None:
+        first = heard({}, {"vxlan-b": 0, "vxlan-c": 7}, 10.0)
+        self.assertEqual(first, {"vxlan-b": (0, 10.0), "vxlan-c": (7, 10.0)})
+        later = heard(first, {"vxlan-b": 0, "vxlan-c": 8, "gre-b": 1}, 15.0)
+        self.assertEqual(later, {"vxlan-b": (0, 10.0), "vxlan-c": (8, 15.0), "gre-b": (1, 15.0)})
+        self.assertEqual(heard(later, {"vxlan-c": 0}, 20.0), {"vxlan-c": (0, 20.0)})  # the switch counts anew
 
     def test_making_comes_before_removing(self) -> None:
         gre = wanted(registry(Tunnel.GRE), registry().sites["a"])

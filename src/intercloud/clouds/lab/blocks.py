@@ -118,5 +118,6 @@ def lay(layer: Path, onto: Path | None = None, layout: str = "qcow2") -> None:
 
 def merge(layer: Path) -> None:
     """Write a layer into the disk under it, and remove it. Killed in the middle, it can be done again."""
-    run(["qemu-img", "commit", "-q", str(layer)], timeout=600)
+    # With its caller, so that one that is killed does not keep the disk from whoever comes next.
+    run(["setpriv", "--pdeathsig", "KILL", "qemu-img", "commit", "-q", str(layer)], timeout=600)
     layer.unlink()

@@ -6,17 +6,15 @@ note what is written: one from each moment that a peer may have the content of, 
 outlive an orderly end of QEMU; QEMU itself knows one that is not to be trusted after a crash.
 """
 
-import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
-from pathlib import Path
 from shutil import disk_usage
 from types import MappingProxyType
 
-from intercloud.clouds.lab import qmp
+from intercloud.clouds.lab import nbd, qmp
 from intercloud.clouds.lab.blocks import GRANULARITY, allocated, written
 from intercloud.clouds.lab.qemu import node
 from intercloud.clouds.lab.run import run, wait_until
@@ -49,13 +47,7 @@ def frozen(guest: Guest, disk: Disk) -> Iterator[Frozen]:
     When the context ends well, its mark is the only one that is left; else the ones before stay.
     Raises CloudError when a disk of this guest is held already, StoreFull when what it overwrites may not find room.
     """
-    with guest.files.lock.open("w") as lock:
-        try:
-            flock(lock, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise CloudError(
-                f"{guest.place.name}: a disk of {guest.record.server.name} is being offered already; one at a time"
-            ) from None
+    with _alone(guest):
         free = disk_usage(guest.files.directory).free
         if free < disk.size:
             raise StoreFull(f"{guest.files.directory}: {show_bytes(free)} free; {show_bytes(disk.size)} may be needed")
@@ -84,20 +76,11 @@ def recorded(guest: Guest, disk: Disk) -> Mapping[str, bool]:
     }
 
 
-def stored(path: Path) -> list[str]:
-    """Marks from which on the writes to a stopped guest's disk are recorded, in its file."""
-    info = json.loads(run(["qemu-img", "info", "--output=json", str(path)]))
-    found = info["format-specific"]["data"].get("bitmaps", ())
-    return [
-        each["name"].removeprefix(SINCE)
-        for each in found
-        if each["name"].startswith(SINCE) and "in-use" not in each["flags"]  # that was open when QEMU was killed
-    ]
-
-
-def contexts(marks: Sequence[str]) -> list[str]:
-    """Options of an export from which `changed` can read."""
-    return ["allocation-depth=on", *(f"bitmaps.{number}={SINCE}{mark}" for number, mark in enumerate(marks))]
+def split(bitmaps: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Tell the marks among a disk's bitmaps, and the other readers' bitmaps."""
+    names = tuple(bitmaps)
+    others = tuple(name for name in names if not name.startswith(SINCE))
+    return tuple(name.removeprefix(SINCE) for name in names if name not in others), others
 
 
 def changed(uri: str, disk: Disk, marks: Sequence[str], layers: int) -> dict[str, tuple[Extent, ...]]:
@@ -150,6 +133,42 @@ def clear(guest: Guest, forgotten: Mapping[str, str] = MappingProxyType({})) -> 
         if guest.pid() is not None:
             raise
     guest.files.aside.unlink(missing_ok=True)
+
+
+def tidy(guest: Guest) -> None:
+    """Clear what a killed program has left at a guest; nothing happens while a disk of it is being offered."""
+    if guest.files.aside.exists():
+        with suppress(_Offered), _alone(guest):
+            clear(guest)
+
+
+def forget(guest: Guest) -> None:
+    """Let nothing of a warm move be left with a guest, running or stopped. Safe to repeat."""
+    disks = guest.record.server.disks
+    if guest.pid() is not None:
+        tidy(guest)
+        if marks := {mark: node(disk.name) for disk in disks for mark in recorded(guest, disk)}:
+            clear(guest, marks)
+        return
+    for path in (guest.files.disk(disk.name) for disk in disks):
+        for mark in split(nbd.bitmaps(path))[0]:
+            nbd.remove_bitmap(path, SINCE + mark)
+
+
+class _Offered(CloudError):
+    """A disk of this guest is being offered."""
+
+
+@contextmanager
+def _alone(guest: Guest) -> Iterator[None]:
+    """Be the only one who offers a disk of this guest."""
+    with guest.files.lock.open("w") as lock:
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            name = guest.record.server.name
+            raise _Offered(f"{guest.place.name}: a disk of {name} is being offered already; one at a time") from None
+        yield
 
 
 def job_runs(execute: qmp.Execute) -> bool:

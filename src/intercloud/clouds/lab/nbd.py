@@ -18,6 +18,7 @@ from intercloud.clouds.lab.run import inside, run
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.port import Progress
 from intercloud.errors import CloudError, TransferError
+from intercloud.model.evidence import BLOCK
 from intercloud.units import Bytes
 
 PORTS = range(40000, 48000)
@@ -48,25 +49,26 @@ class Served:
 
 
 @contextmanager
-def serve(place: Place, node: str, *contexts: str) -> Iterator[Served]:
+def serve(place: Place, node: str, noted: Sequence[str] = ()) -> Iterator[Served]:
     """Offer the node CONTENT, read-only, until the context or this thread ends.
 
-    node: what --blockdev takes; contexts: options of the export, for its meta contexts.
+    node: what --blockdev takes; noted: its dirty bitmaps, for readers beside it, as is how deep its layers lie.
     """
     with tempfile.TemporaryDirectory(dir=place.path, prefix="offer-") as work:
         served = Served(place.address, random.choice(PORTS), Path(work, "sock"))
         wan = f"addr.type=inet,addr.host={served.address},addr.port={served.port}"
-        with daemon(place, Path(work, "wan.pid"), commands(wan, node, contexts)):
+        with daemon(place, Path(work, "wan.pid"), commands(wan, node)):
             local = f"addr.type=unix,addr.path={served.socket}"
-            with daemon(place, Path(work, "local.pid"), commands(local, node, contexts)):
+            options = ["allocation-depth=on", *(f"bitmaps.{number}={name}" for number, name in enumerate(noted))]
+            with daemon(place, Path(work, "local.pid"), commands(local, node, options)):
                 yield served
 
 
-def commands(address: str, node: str, contexts: Sequence[str]) -> list[str]:
-    """Build the storage daemon's command line: one address each."""
+def commands(address: str, node: str, options: Sequence[str] = ()) -> list[str]:
+    """Build the storage daemon's command line: one address each. options: of the export."""
     words = ["qemu-storage-daemon", "--blockdev", node]
     export = f"nbd,id={CONTENT},node-name={CONTENT},name={CONTENT},writable=off"
-    return [*words, "--nbd-server", address, "--export", ",".join([export, *contexts])]
+    return [*words, "--nbd-server", address, "--export", ",".join([export, *options])]
 
 
 @contextmanager
@@ -96,6 +98,25 @@ def disk_node(path: Path) -> str:
     """A node for the content of a qcow2 disk."""
     file = f"file.driver=file,file.filename={escape(path)}"
     return f"driver=qcow2,node-name={CONTENT},{file},read-only=on"
+
+
+def bitmaps(path: Path) -> dict[str, bool]:
+    """Dirty bitmaps in a qcow2 disk of nobody's; false for one that was in use when its QEMU was killed."""
+    told = json.loads(run(["qemu-img", "info", "-U", "--output=json", str(path)]))
+    stored = told["format-specific"]["data"].get("bitmaps", ())
+    return {each["name"]: "in-use" not in each["flags"] for each in stored}
+
+
+def add_bitmap(path: Path, name: str) -> None:
+    """Let a qcow2 disk note from now on what is written to it, whoever opens it; an earlier bitmap is replaced."""
+    if name in bitmaps(path):
+        remove_bitmap(path, name)
+    run(["qemu-img", "bitmap", "--add", "-g", str(BLOCK), str(path), name])
+
+
+def remove_bitmap(path: Path, name: str) -> None:
+    """Remove a bitmap from a qcow2 disk of nobody's."""
+    run(["qemu-img", "bitmap", "--remove", str(path), name])
 
 
 def peer_node(socket: Path, export: str) -> str:

@@ -2,24 +2,36 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.lab import blocks, fleece, nbd, wan
 from intercloud.clouds.lab.accel import accelerator
-from intercloud.clouds.lab.qemu import node
+from intercloud.clouds.lab.qemu import CPU, MACHINE, node, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
+from intercloud.clouds.lab.run import run
 from intercloud.clouds.lab.server import Guest, files
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.lab.store import Store, file_digest, locked
 from intercloud.clouds.port import About, DiskRef, Extent, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached, TransferError
 from intercloud.model.server import Cluster, Image, Server
-from intercloud.model.site import Placement, Quota, WanPath
+from intercloud.model.site import Placement, Platform, Quota, WanPath
 from intercloud.units import Bytes, show_bytes
+
+
+@cache
+def platform() -> Platform:
+    """Ask QEMU what guests run on here."""
+    program = "qemu-system-x86_64"
+    return Platform(
+        f"QEMU {version(run([program, '--version']))}", versioned(MACHINE, run([program, "-machine", "help"])), CPU
+    )
 
 
 @dataclass(frozen=True)
@@ -46,8 +58,16 @@ class LabCloud:
 
     def about(self) -> About:
         """Name it. It can do everything that it may, except post-copy where the kernel has no userfaultfd."""
+        self.require_up()
         missing = set() if Path("/proc/sys/vm/unprivileged_userfaultfd").exists() else {Ability.POSTCOPY}
-        return About(self.name, self.allowed - missing, self.place.site())
+        return About(
+            self.name,
+            self.allowed - missing,
+            self.place.site(),
+            clock=time.time(),
+            platform=platform(),
+            free=Bytes(shutil.disk_usage(self.place.path).free),
+        )
 
     def records(self) -> tuple[Record, ...]:
         """Every server that was asked for, by name."""
@@ -64,7 +84,7 @@ class LabCloud:
         found = [record for record in self.records() if record.cluster.name == name and not record.incoming]
         if not found:
             raise NotFound(f"{self.name} has no cluster {name!r}; it has: {', '.join(self.clusters()) or 'none'}")
-        return replace(found[0].cluster, servers=tuple(record.server for record in found))
+        return replace(found[0].cluster, servers=tuple(Guest(self.place, record).look() for record in found))
 
     def quota(self) -> tuple[Quota, Quota]:
         """What the site allows, and what all records and images use of it."""
@@ -83,14 +103,14 @@ class LabCloud:
             other = record.server
             if other.name == server.name:
                 if other != server or self.server_state(other.name) in (ServerState.RUNNING, ServerState.PAUSED):
-                    lines.append(f"{self.name}: the name {server.name} is taken by a server of {record.cluster.name}")
+                    lines.append(f"the name {server.name} is taken by a server of {record.cluster.name}")
                 continue
             for nic in server.nics:
                 for taken in other.nics:
                     if nic.mac == taken.mac:
-                        lines.append(f"{self.name}: the MAC address {nic.mac} is taken by {other.name}")
+                        lines.append(f"the MAC address {nic.mac} is taken by {other.name}")
                     if (nic.network, nic.ip) == (taken.network, taken.ip):
-                        lines.append(f"{self.name}: the IP address {nic.ip} in {nic.network} is taken by {other.name}")
+                        lines.append(f"the IP address {nic.ip} in {nic.network} is taken by {other.name}")
         return tuple(lines)
 
     def reach(self, peer: str) -> WanPath:
@@ -136,14 +156,23 @@ class LabCloud:
                 yield Offer(served.uri, frozen.uri, disk.size, frozen.mark, changed)
             return
         path = guest.files.disk(disk.name)
-        marks = fleece.stored(path)
-        with nbd.serve(self.place, nbd.disk_node(path), *fleece.contexts(marks)) as served:
-            yield Offer(served.uri, served.local, disk.size, None, fleece.changed(served.local, disk, marks, layers=1))
+        noted = [name for name, whole in nbd.bitmaps(path).items() if whole]
+        marks, others = fleece.split(noted)
+        with nbd.serve(self.place, nbd.disk_node(path), noted) as served:
+            changed = fleece.changed(served.local, disk, marks, layers=1)
+            yield Offer(served.uri, served.local, disk.size, None, changed, others)
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
         """Fill an image, or a stopped server's disk: with what it lacks, or else with all that its image lacks."""
         if isinstance(what, Image):
             return self.fetch_image(what, offer, progress)
+        moved = self.fetch_disk(what, offer, progress)
+        if what.bitmap is not None:
+            nbd.add_bitmap(self.guest(what.server).files.disk(what.disk.name), what.bitmap)
+        return moved
+
+    def fetch_disk(self, what: DiskRef, offer: Offer, progress: Progress) -> Bytes:
+        """Fill a stopped server's disk."""
         guest = self.guest(what.server)
         if guest.pid() is not None:
             raise CloudError(f"{self.name}: {what.server} runs; its disk cannot be filled")
@@ -195,6 +224,13 @@ class LabCloud:
         """Power a server off."""
         self.guest(name).power_off()
 
+    def adopt_server(self, name: str) -> None:
+        """Record that a server is an ordinary one, and forget what a warm move has recorded of its disks."""
+        with self.lock():
+            guest = self.guest(name)
+            save(replace(guest.record, incoming=False), guest.files.record)
+        fleece.forget(guest)
+
     def delete_server(self, name: str) -> None:
         """Remove a server."""
         with self.lock():
@@ -218,6 +254,7 @@ class LabCloud:
         guest = self.guest(name)
         if guest.pid() is None:
             raise NotFound(f"{self.name}: server {name} has no process")
+        fleece.tidy(guest)
         return self.monitor_of(guest)
 
     def receive_server(self, cluster: Cluster, server: Server) -> Landing:
@@ -232,13 +269,6 @@ class LabCloud:
             nbd_port=guest.record.nbd_port,
             placement=guest.placement,
         )
-
-    def adopt_server(self, name: str) -> None:
-        """Record that a received server is an ordinary one."""
-        self.require_hypervisor()
-        with self.lock():
-            guest = self.guest(name)
-            save(replace(guest.record, incoming=False), guest.files.record)
 
     # Parts of the above
 
@@ -297,7 +327,7 @@ class LabCloud:
             raise AddressTaken(f"{self.name}: there is another server {server.name}")
         taken = self.conflicts(server)
         if taken:
-            raise AddressTaken("; ".join(taken))
+            raise AddressTaken(f"{self.name}: {'; '.join(taken)}")
         for disk in server.disks:
             if disk.image is not None:
                 self.store.base(disk.image)

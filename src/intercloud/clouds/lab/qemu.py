@@ -28,6 +28,18 @@ def check_name(name: str) -> None:
         raise CloudError(f"the name {name!r}: the lab takes 1 to 24 letters, digits, hyphens and underscores")
 
 
+def version(said: str) -> str:
+    """Find QEMU's version in what it says to --version."""
+    found = re.search(r"version (\d[\w.]*)", said)
+    return found[1] if found else "of unknown version"
+
+
+def versioned(machine: str, said: str) -> str:
+    """Find what a machine type stands for in what QEMU says to -machine help: 'pc' is another one in each version."""
+    found = re.search(rf"^{re.escape(machine)}\s.*\(alias of ([\w.-]+)\)", said, re.MULTILINE)
+    return found[1] if found else machine
+
+
 class Accelerator(StrEnum):
     """What runs the guest's instructions."""
 

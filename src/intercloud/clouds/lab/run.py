@@ -75,11 +75,11 @@ def find_process(pid_file: Path, mark: str) -> int | None:
     return pid if any(mark in word for word in command_line(pid)) else None
 
 
-def kill(pids: Sequence[int], timeout: float = 10) -> None:
-    """Kill processes and wait until none is left. No error for those that are gone."""
+def kill(pids: Sequence[int], timeout: float = 10, how: signal.Signals = signal.SIGKILL) -> None:
+    """End processes and wait until none is left. No error for those that are gone."""
     for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, how)
         except ProcessLookupError:
             continue
     wait_until(lambda: not any(map(command_line, pids)), f"the end of processes {list(pids)}", timeout)

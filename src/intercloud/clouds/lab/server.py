@@ -1,24 +1,29 @@
 """One server of a lab cloud: its files, its taps, its QEMU process."""
 
 import shutil
+import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intercloud.clouds.lab import net, qmp
 from intercloud.clouds.lab.guest.drive import config_drive
 from intercloud.clouds.lab.qemu import Accelerator, Files, command, identity
 from intercloud.clouds.lab.record import Record
-from intercloud.clouds.lab.run import find_process, inside, kill, run, wait_until
+from intercloud.clouds.lab.run import find_process, inside, kill, run
 from intercloud.clouds.lab.spec import Place, short_hash
 from intercloud.clouds.lab.store import Store
 from intercloud.clouds.port import ServerState
 from intercloud.errors import CloudError, CloudUnreachable, MonitorError
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
+from intercloud.units import Bytes
 
 SYNC_TIME = 8.0
 """Seconds that a guest gets to stop by itself after its power button was pressed."""
+
+END_TIME = 3.0
+"""Seconds that a QEMU gets to end by itself."""
 
 
 def files(place: Place, name: str) -> Files:
@@ -47,6 +52,16 @@ class Guest:
     def placement(self) -> Placement:
         """Where its cards are."""
         return placement(self.place, self.record.server)
+
+    def look(self) -> Server:
+        """The server, with what its disks hold now."""
+        server = self.record.server
+        disks = (
+            replace(disk, held=Bytes(512 * path.stat().st_blocks) if path.exists() else None)
+            for disk in server.disks
+            for path in (self.files.disk(disk.name),)
+        )
+        return replace(server, disks=tuple(disks))
 
     def pid(self) -> int | None:
         """Its process, if it lives."""
@@ -104,9 +119,10 @@ class Guest:
             end = time.monotonic() + SYNC_TIME
             while self.pid() is not None and time.monotonic() < end:
                 time.sleep(0.05)
-        with suppress(MonitorError, CloudError):  # an orderly end keeps the record of what was written
-            qmp.ask(self.files.own_monitor, "quit")
-            wait_until(lambda: self.pid() is None, "the end of QEMU")
+        pid = self.pid()
+        if pid is not None:
+            with suppress(CloudError):  # one that hangs is killed
+                kill([pid], END_TIME, signal.SIGTERM)  # so that it stores its disks' dirty bitmaps
         self.kill()
         self.files.aside.unlink(missing_ok=True)
 
@@ -122,6 +138,8 @@ class Guest:
         for tap in self.placement.ports.values():
             net.delete_link(self.place.namespace, tap)
         for path in self.files.directory.iterdir():
-            if path != self.files.record:
+            if path.is_dir():  # whoever made the config drive was killed
+                shutil.rmtree(path)
+            elif path != self.files.record:
                 path.unlink()
         shutil.rmtree(self.files.directory)

@@ -20,6 +20,8 @@ from intercloud.units import BitsPerSecond, Seconds
 
 SOURCE = Path(__file__).with_name("wan.c")
 IPERF_PORTS = range(48000, 49000)
+LEAST_MTU = 576
+"""What every IPv4 path carries (RFC 791)."""
 
 
 def up(spec: LabSpec) -> None:
@@ -88,7 +90,11 @@ def build(cache: Path) -> Path:
 
 def measure(source: Place, target: Place) -> WanPath:
     """Measure what the path carries, in about two seconds. Raises CloudUnreachable when nothing comes back."""
-    return WanPath(rtt=round_trip(source, target), rate=rate(source, target), mtu=path_mtu(source, target))
+    rtt = round_trip(source, target)
+    mtu = path_mtu(source, target.address, rtt)
+    if mtu == 0:
+        raise CloudUnreachable(f"no packet of {LEAST_MTU} bytes crosses from {source.name} to {target.name}")
+    return WanPath(rtt, rate(source, target), mtu, path_mtu(source, target.tunnel_address, rtt))
 
 
 def round_trip(source: Place, target: Place) -> Seconds:
@@ -121,18 +127,18 @@ def rate(source: Place, target: Place) -> BitsPerSecond:
     return BitsPerSecond(said["end"]["sum_received"]["bits_per_second"])
 
 
-def path_mtu(source: Place, target: Place) -> int:
-    """Find the largest IP packet that crosses whole, up to the uplink's own MTU, by halving."""
+def path_mtu(source: Place, address: str, rtt: Seconds) -> int:
+    """Find the largest IP packet that crosses whole, up to the uplink's own MTU, by halving; 0 when none does."""
     crosses, fails = 0, source.lab.wan.mtu + 1
     probe = fails - 1
     while fails - crosses > 1:
-        ping = ["ping", "-n", "-q", "-c", "1", "-W", "0.3", "-M", "do", "-s", str(probe - 28), target.address]
+        ping = ["ping", "-n", "-q", "-c", "2", "-i", "0.02", "-W", f"{0.3 + rtt:.3f}", "-M", "do"]
         try:
-            run(inside(source.namespace, ping))
+            run(inside(source.namespace, [*ping, "-s", str(probe - 28), address]))
             crosses = probe
         except CloudError:
             fails = probe
         probe = (crosses + fails) // 2
-        if fails <= 576:
-            raise CloudUnreachable(f"no packet of 576 bytes crosses from {source.name} to {target.name}")
+        if fails <= LEAST_MTU:
+            return 0
     return crosses

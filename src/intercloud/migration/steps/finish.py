@@ -1,47 +1,65 @@
 """After the servers run at the target: prove that they are what they were, then release the source."""
 
-from pathlib import Path
+import time
+from collections.abc import Iterable
 
-from intercloud.clouds.port import DiskRef
 from intercloud.errors import VerifyError
+from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
-from intercloud.transfer import digest
+from intercloud.model.strategy import Strategy
+from intercloud.units import Seconds
+
+LAST_PAGE = Seconds(600.0)
+"""Longest time for the pages that follow a post-copy."""
+BOOT = Seconds(120.0)
+"""Longest time for the application to answer after the last server has been started."""
+FINISHES = ("completed", "device", "postcopy-active", "postcopy-paused", "postcopy-recover")
 
 
-def verify(world: World) -> None:
+def adopt(world: World, servers: Iterable[str]) -> None:
+    """Wait for what follows a post-copy, and let the target's cloud record the servers as its own."""
+
+    def settle(moving: Moving) -> None:
+        if moving.source.has_process() and moving.memory_at_source.state() in FINISHES:
+            moving.notes.final_sample = moving.memory_at_source.wait_complete(LAST_PAGE)
+        world.target.adopt_server(moving.name)
+
+    world.each(settle, servers)
+
+
+def verify(world: World, servers: Iterable[str]) -> None:
     """Ask the application, and compare the disks of both sides. Raises VerifyError; the source is then kept."""
-    problems = []
-    if world.plan.limits.verify_digests:  # first: asking the application costs the moved servers more than this
-        for moving in world.moving.values():  # one after the other: the moved servers need the processors more
-            _compare(world, moving)
-        problems = [f"{m.name}: the disks of both sides differ" for m in world.moving.values() if not m.digests_equal]
-    problems += world.check_application(True)
+    problems: list[str] = []
+    live = world.plan.strategy is Strategy.LIVE
+    if live and world.plan.limits.verify_digests:  # first: asking the application costs the moved servers more
+        for name in servers:  # one after the other: the moved servers need the processors more
+            moving = world.moving[name]
+            if moving.source.has_process() and not moving.notes.booted:
+                proof.compare(world, moving)
+        problems = proof.problems(world)
+    problems += _application(world)
     if problems:
         raise VerifyError(f"{'; '.join(problems)}. It runs at {world.plan.target}; {world.plan.source} keeps its copy")
+    world.notes.verified = True
 
 
-def _compare(world: World, moving: Moving) -> None:
-    assert moving.target and moving.landing
-    equal = True
-    with world.timeline.phase(moving.name, "verify"):
-        for disk in moving.server.disks:
-            told = world.progress(moving.name, "verify", disk.size)
-            with world.source.offer(DiskRef(moving.name, disk)) as offer:
-                socket = str(Path(moving.landing.monitor.path).with_suffix(".digest"))
-                node = moving.landing.monitor.nodes[disk.name]
-                equal &= digest.compare(offer.local, moving.target, node, socket).equal
-            told(disk.size)
-    moving.digests_equal = equal
+def _application(world: World) -> tuple[str, ...]:
+    """Ask the application; one that was booted gets the time for it."""
+    booted = any(moving.notes.booted for moving in world.moving.values())
+    deadline = time.monotonic() + (BOOT if booted else 0)
+    while (problems := world.check_application(not booted)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return problems
 
 
-def release(world: World) -> None:
+def release(world: World, servers: Iterable[str]) -> None:
     """Take the servers away from the source: ports, flows, machines, disks."""
-    site = world.here
 
     def remove(moving: Moving) -> None:
-        with world.timeline.phase(moving.name, "release"):
+        with world.notes.timeline.phase(moving.name, "release"):
+            moving.source.close()
             world.source.delete_server(moving.name)
             for nic in moving.server.nics:
-                world.control.unplug(nic.mac, site)
+                world.control.unplug(nic.mac, world.here)
 
-    world.each(remove)
+    world.each(remove, servers)

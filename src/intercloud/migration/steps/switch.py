@@ -1,52 +1,58 @@
 """The switchover of a live move, and what is noted about it."""
 
 import os
+import time
+from collections.abc import Iterable
 
+from intercloud.clouds.port import ServerState
+from intercloud.errors import MonitorError
 from intercloud.migration.gang import Gang, Member
+from intercloud.migration.settle import Commit
 from intercloud.migration.world import Moving, World
-from intercloud.transfer.qmp import Event, Qmp
-from intercloud.units import Seconds
-
-LAST_PAGE = Seconds(600.0)
-"""Longest time for the pages that follow a post-copy."""
+from intercloud.transfer.digest import since
+from intercloud.transfer.qmp import Event, Qmp, together
 
 
-def switch_over(world: World) -> None:
-    """Move the whole gang at one moment. Before the commit a failure leaves all running at the source."""
-    gang = Gang([Member.of(moving) for moving in world.moving.values()], world.control, world.plan.path.rate)
-    world.load = os.getloadavg()
+def switch_over(world: World, servers: Iterable[str]) -> None:
+    """Move the whole gang at one moment. What a failure before the commit leaves, the table sets right."""
+    servers = tuple(servers)
+    members = [Member.of(world.moving[name], since(world.plan.run)) for name in servers]
+    gang = Gang(members, world.control, world.plan.path.rate)
+    world.notes.load = os.getloadavg()
     gang.approach(world.plan.limits.max_blackout, world.go_on)
-    gang.hand_over(dict.fromkeys(world.macs, world.there), dict.fromkeys(world.macs, world.here))
-    world.committed = True
+    gang.hand_over(dict.fromkeys(world.macs_of(servers), world.there))
+    world.notes.commit = Commit.YES
     gang.commit()
-    world.cutover = gang.cutover
+    world.notes.cutover = gang.cutover
     gang.tell_events()
     for member in gang.members:
         moving = world.moving[member.name]
-        moving.last_sample = member.sample
+        moving.notes.last_sample = member.sample
         _note(world, moving, member)
 
 
 def _note(world: World, moving: Moving, member: Member) -> None:
+    timeline = world.notes.timeline
     stopped = _when(member.source, "STOP", member.source_mark)
     resumed = _when(member.target, "RESUME", member.target_mark)
-    world.timeline.mark(moving.name, "stopped", stopped.at)
-    if world.cutover:
-        world.timeline.mark(moving.name, "flows changed", world.cutover.ended)
-    world.timeline.mark(moving.name, "resumed", resumed.at)
-    world.timeline.add(moving.name, "switchover", stopped.at, resumed.at)
+    timeline.mark(moving.name, "stopped", stopped.at)
+    if world.notes.cutover:
+        timeline.mark(moving.name, "flows changed", world.notes.cutover.ended)
+    timeline.mark(moving.name, "resumed", resumed.at)
+    timeline.add(moving.name, "switchover", stopped.at, resumed.at)
 
 
 def _when(monitor: Qmp, name: str, since: int) -> Event:
     return monitor.wait(lambda event: event.name == name, 10.0, since)
 
 
-def settle_target(world: World) -> None:
-    """Wait for what follows a post-copy, and let the target's cloud record the servers as its own."""
-
-    def settle(moving: Moving) -> None:
-        assert moving.memory
-        moving.final_sample = moving.memory.wait_complete(LAST_PAGE)
-        world.target.adopt_server(moving.name)
-
-    world.each(settle)
+def let_run(world: World, servers: Iterable[str]) -> None:
+    """Let targets run that are complete: the rest of a switchover that was cut off. Their sources are stopped."""
+    servers = tuple(servers)
+    for name in servers:
+        if world.source.server_state(name) is ServerState.RUNNING:
+            raise MonitorError(f"{name} runs at {world.plan.source} again; it is not let run at {world.plan.target}")
+    world.notes.commit = Commit.YES
+    together({name: world.moving[name].target.qmp for name in servers}, "cont")
+    for name in servers:
+        world.notes.timeline.mark(name, "resumed", time.monotonic())

@@ -1,0 +1,122 @@
+"""The proof that every disk arrived whole: digests of both sides, compared, and kept for later.
+
+The source is digested while it is copied; after the switchover only what it wrote meanwhile is digested again. Nothing
+of this happens while the servers stand still. Digests are lost with the program; then the disk is read again, whole.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+
+from intercloud.clouds.port import Offer
+from intercloud.errors import Interrupted
+from intercloud.migration.world import Moving, World
+from intercloud.model.evidence import BlockDigests, DiskEvidence, Subject, differences
+from intercloud.model.report import DiskReport
+from intercloud.model.server import Disk
+from intercloud.transfer.digest import COPIED, LiveDisk, digest_all, gentle_thread, since
+
+
+@contextmanager
+def digest_source(world: World, moving: Moving) -> Iterator[None]:
+    """Digest a running source's disks, while the context lasts; it does not end before they are."""
+    disks = _source_disks(moving)
+    for disk in disks.values():
+        disk.hold()
+    if not world.plan.limits.verify_digests:
+        yield
+        return
+    stop = threading.Event()
+
+    def go_on() -> None:
+        if stop.is_set():
+            raise Interrupted("not needed any more")
+
+    def read() -> None:
+        for name, disk in disks.items():
+            disk.note_writes(COPIED)
+            moving.digests[name] = disk.digest(go_on)
+
+    with gentle_thread() as thread:
+        reading = thread.submit(read)
+        try:
+            yield
+            reading.result()
+        finally:
+            stop.set()
+
+
+def forget(moving: Moving) -> None:
+    """Leave a source that goes on as it was before the digesting. Safe to repeat."""
+    for disk in _source_disks(moving).values():
+        disk.withdraw()
+        disk.forget(COPIED)
+        disk.release()
+
+
+def _source_disks(moving: Moving) -> dict[str, LiveDisk]:
+    monitor = moving.source.monitor
+    return {disk.name: LiveDisk.at(monitor, moving.source.qmp, disk.name) for disk in moving.server.disks}
+
+
+def compare(world: World, moving: Moving) -> None:
+    """Compare the frozen disks at the source with those of the running target, and keep the evidence."""
+    qemu, there = moving.target.qmp, moving.target.monitor
+    sources, bitmap = _source_disks(moving), since(world.plan.run)
+
+    def read(name: str) -> tuple[BlockDigests, BlockDigests, Set[int]]:
+        target = LiveDisk.at(there, qemu, name)
+        before, after = _frozen(moving, sources[name], name), target.digest()
+        return before, after, target.written(bitmap)  # last: whatever was written while we read is noted too
+
+    with world.notes.timeline.phase(moving.name, "verify"), gentle_thread() as thread:
+        for disk in moving.server.disks:
+            told = world.progress(moving.name, "verify", disk.size)
+            before, after, written = thread.submit(read, disk.name).result()
+            moving.notes.compared[disk.name] = conclude(disk.name, before, after, written)
+            _keep(world, moving, disk, before)
+            told(disk.size)
+
+
+def _frozen(moving: Moving, source: LiveDisk, name: str) -> BlockDigests:
+    if name in moving.digests and source.notes(COPIED):
+        again = source.digest_blocks(source.written(COPIED))
+        return moving.digests[name].replaced(again)
+    return source.digest()
+
+
+def compare_copies(world: World, moving: Moving, disk: Disk, sides: tuple[Offer, Offer]) -> None:
+    """Compare a stopped server's disk at the source and at the target, and keep the evidence."""
+    with gentle_thread() as thread:
+        before, after = thread.map(lambda side: digest_all(side.local, world.go_on), sides)
+    moving.notes.compared[disk.name] = conclude(disk.name, before, after, frozenset())
+    _keep(world, moving, disk, before)
+
+
+def conclude(name: str, before: BlockDigests, after: BlockDigests, written: Set[int]) -> DiskReport:
+    """Compare two sides of a disk. written: blocks that the target has written since."""
+    return DiskReport(
+        name=name,
+        blocks=before.count,
+        written=len(written),
+        root_at_source=before.root(written),
+        root_at_target=after.root(written),
+        equal=not differences(before, after, written),
+    )
+
+
+def problems(world: World) -> list[str]:
+    """One line for each disk that differs."""
+    return [
+        f"{moving.name}: disk {disk.name} differs from the source's"
+        for moving in world.moving.values()
+        for disk in moving.notes.compared.values()
+        if not disk.equal
+    ]
+
+
+def _keep(world: World, moving: Moving, disk: Disk, before: BlockDigests) -> None:
+    plan = world.plan
+    about = (plan.run, plan.cluster.name, plan.source, plan.target, moving.name, disk.name)
+    world.archive.put(DiskEvidence(Subject(*about, time.time(), since(plan.run)), before))
