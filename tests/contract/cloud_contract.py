@@ -309,6 +309,15 @@ class CloudContract(unittest.TestCase):
         self.assertEqual(self.round(disk), 0)
         self.assert_equal(disk)
 
+    def test_a_move_that_was_given_up_is_forgotten(self) -> None:
+        disk = self.running_pair()
+        self.round(disk)
+        for _ in range(2):
+            self.source.adopt_server("one")
+        self.source.stop_server("one")
+        with self.source.offer(disk) as offer:
+            self.assertLessEqual(set(offer.changed), {disk.disk.blank})
+
     def test_several_read_at_once(self) -> None:
         with self.source.offer(self.image) as first, self.source.offer(self.image) as second:
             self.assertNotEqual(first.uri, second.uri)

@@ -19,7 +19,7 @@ from intercloud.errors import CloudError, CloudUnreachable
 from intercloud.model.server import Cluster, Disk, Network, Nic, Server
 from intercloud.units import MIB, Bytes
 from tests import needs
-from tests.lab.labs import running_lab, small_spec
+from tests.lab.labs import running_lab
 
 
 def io(path: Path, *commands: str) -> None:
@@ -131,28 +131,10 @@ class Disks(unittest.TestCase):
             self.assertIsNone(foreign.poll())
             foreign.kill()
 
-
-@needs.lab
-class Abilities(unittest.TestCase):
     def test_a_cloud_as_a_tenant_sees_it_has_no_hypervisor(self) -> None:
-        place = small_spec(Path("/var/tmp")).place("lab-a")
-        server = Server("one", 1, Bytes(64 * MIB), (), ())
-        cloud = LabCloud(place, frozenset({Ability.COLD}))
+        cloud = LabCloud(self.source.place, frozenset({Ability.COLD}))
         self.assertEqual(cloud.about().abilities, {Ability.COLD})
-        for ask in (
-            lambda: cloud.monitor("one"),
-            lambda: cloud.receive_server(Cluster("tests", (), (server,)), server),
-            lambda: cloud.adopt_server("one"),
-        ):
+        for ask in (lambda: cloud.monitor("one"), lambda: cloud.receive_server(self.cluster, self.one)):
             with self.assertRaisesRegex(CloudError, "lab-a gives no access to its hypervisor"):
                 ask()
-
-
-@needs.lab
-class Absent(unittest.TestCase):
-    def test_a_lab_that_is_not_up_is_unreachable(self) -> None:
-        cloud = LabCloud(small_spec(Path("/var/tmp")).place("lab-a"))
-        for ask in (cloud.clusters, cloud.quota, lambda: cloud.reach("lab-b"), lambda: cloud.server_state("one")):
-            with self.assertRaises(CloudUnreachable):
-                ask()
-        self.assertFalse(lab.status(cloud.place.lab).up)
+        cloud.adopt_server("one")

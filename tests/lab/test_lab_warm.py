@@ -12,7 +12,7 @@ from itertools import count
 from typing import ClassVar
 
 from intercloud.clouds.ability import Ability
-from intercloud.clouds.lab import fleece, qmp
+from intercloud.clouds.lab import fleece, nbd, qmp
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec
 from intercloud.clouds.port import DiskRef, Offer
@@ -143,6 +143,32 @@ class Warm(unittest.TestCase):
             assert process.stdout is not None
             self.assertEqual(process.stdout.readline(), "offered\n")
             os.kill(process.pid, signal.SIGKILL)
+
+    def test_a_live_move_finds_nothing_that_a_killed_process_left(self) -> None:
+        self.offer_and_die()
+        self.source.monitor("one")
+        self.assert_nothing_aside()
+        with self.source.offer(self.disk) as offer:  # one that stands is nobody's leftover
+            self.write(0, 5)
+            self.source.monitor("one")
+            self.assertEqual(counters(offer)[0], 0)
+
+    def test_a_move_that_is_given_up_leaves_nothing_at_the_source(self) -> None:
+        for stopped in (False, True):
+            with self.subTest(stopped=stopped):
+                self.source.start_server("one")
+                self.round()
+                self.offer_and_die()
+                if stopped:
+                    self.source.stop_server("one")
+                    self.assertIn("mark-", " ".join(nbd.bitmaps(self.files.disk("root"))))
+                for _ in range(2):
+                    self.source.adopt_server("one")
+                if not stopped:
+                    self.assert_nothing_aside()
+                    self.source.stop_server("one")
+                self.assertFalse(self.files.aside.exists())
+                self.assertEqual(nbd.bitmaps(self.files.disk("root")), {})
 
     def test_records_of_a_guest_that_was_killed_are_not_trusted(self) -> None:
         self.write(0, 5)

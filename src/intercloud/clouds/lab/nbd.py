@@ -5,6 +5,7 @@ import os
 import random
 import re
 import selectors
+import shutil
 import subprocess
 import tempfile
 import time
@@ -54,7 +55,8 @@ def serve(place: Place, node: str, noted: Sequence[str] = ()) -> Iterator[Served
 
     node: what --blockdev takes; noted: its dirty bitmaps, for readers beside it, as is how deep its layers lie.
     """
-    with tempfile.TemporaryDirectory(dir=place.path, prefix="offer-") as work:
+    sweep(place)
+    with tempfile.TemporaryDirectory(dir=place.path, prefix=f"offer-{os.getpid()}-") as work:
         served = Served(place.address, random.choice(PORTS), Path(work, "sock"))
         wan = f"addr.type=inet,addr.host={served.address},addr.port={served.port}"
         with daemon(place, Path(work, "wan.pid"), commands(wan, node)):
@@ -62,6 +64,13 @@ def serve(place: Place, node: str, noted: Sequence[str] = ()) -> Iterator[Served
             options = ["allocation-depth=on", *(f"bitmaps.{number}={name}" for number, name in enumerate(noted))]
             with daemon(place, Path(work, "local.pid"), commands(local, node, options)):
                 yield served
+
+
+def sweep(place: Place) -> None:
+    """Remove the folders of offers whose process was killed."""
+    for folder in place.path.glob("offer-*-*"):
+        if not Path("/proc", folder.name.split("-")[1]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def commands(address: str, node: str, options: Sequence[str] = ()) -> list[str]:
