@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from intercloud.clouds.ability import Ability
-from intercloud.clouds.lab import lab, net
+from intercloud.clouds.lab import net
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec
 from intercloud.clouds.port import DiskRef, ServerState
-from intercloud.errors import CloudError, CloudUnreachable
+from intercloud.errors import CloudError
 from intercloud.model.server import Cluster, Disk, Network, Nic, Server
 from intercloud.units import MIB, Bytes
 from tests import needs

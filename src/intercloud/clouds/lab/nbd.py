@@ -55,7 +55,6 @@ def serve(place: Place, node: str, noted: Sequence[str] = ()) -> Iterator[Served
 
     node: what --blockdev takes; noted: its dirty bitmaps, for readers beside it, as is how deep its layers lie.
     """
-    sweep(place)
     with tempfile.TemporaryDirectory(dir=place.path, prefix=f"offer-{os.getpid()}-") as work:
         served = Served(place.address, random.choice(PORTS), Path(work, "sock"))
         wan = f"addr.type=inet,addr.host={served.address},addr.port={served.port}"

@@ -230,6 +230,7 @@ class LabCloud:
             guest = self.guest(name)
             save(replace(guest.record, incoming=False), guest.files.record)
         fleece.forget(guest)
+        nbd.sweep(self.place)
 
     def delete_server(self, name: str) -> None:
         """Remove a server."""
@@ -238,6 +239,7 @@ class LabCloud:
             if record is not None:
                 Guest(self.place, record).remove()
             shutil.rmtree(files(self.place, name).directory, ignore_errors=True)
+        nbd.sweep(self.place)
 
     def server_state(self, name: str) -> ServerState:
         """Ask the process, if there is one."""
