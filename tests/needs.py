@@ -4,6 +4,7 @@ import os
 import shutil
 import unittest
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 _T = TypeVar("_T", bound=Callable[..., object] | type[unittest.TestCase])
@@ -14,6 +15,11 @@ def _missing(programs: tuple[str, ...]) -> str:
         return "needs root"
     absent = [name for name in programs if shutil.which(name) is None]
     return f"needs {', '.join(absent)}" if absent else ""
+
+
+def postgres_programs() -> Path | None:
+    """Where Debian keeps the programs of its newest Postgres: not on the path, for there can be several."""
+    return max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=None)
 
 
 def _unless(reason: str) -> Callable[[_T], _T]:
@@ -38,6 +44,9 @@ _SWITCH = ("ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "ovs-vsctl")
 
 guest = _unless(_missing(_GUEST))
 """QEMU and what builds its guests."""
+
+postgres = _unless(_missing(("setpriv",)) or ("" if postgres_programs() else "needs postgresql"))
+"""Root, to become another user, and Postgres: its server refuses to run as root."""
 
 lab = _unless(_missing(_GUEST + _LAB + _SWITCH))
 """Everything that the lab runs on."""

@@ -31,9 +31,13 @@ LONGEST = 300.0
 
 
 class House:
-    """The lab, its configuration, and the command line. state: the folder of the runs' record, a file system apart."""
+    """The lab, its configuration, and the command line.
 
-    def __init__(self, folder: Path, name: str = "chaos") -> None:
+    state: the folder of the runs' record, a file system apart. guard: whether each migration has a guard; without one
+    what was cut off is resumed by hand.
+    """
+
+    def __init__(self, folder: Path, name: str = "chaos", *, guard: bool = False) -> None:
         self.folder, self.name = folder, name
         self.state = folder / "state"
         self.state.mkdir()
@@ -41,7 +45,7 @@ class House:
         self.config = folder / "config.json"
         content = {
             "lab": {"name": name},
-            "migration": {"state": str(self.state)},
+            "migration": {"state": str(self.state), "guard": guard},
             "probe": {"enabled": False},
         }
         self.config.write_text(json.dumps(content))

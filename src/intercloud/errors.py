@@ -14,6 +14,7 @@
     │   ├── MonitorError       a hypervisor's monitor refused a command or went away
     │   └── NotConverging      the guest writes memory faster than the link carries it
     ├── RunsUnavailable        the database of runs cannot be read or written; nothing was begun
+    ├── LeaseLost              a run may have been taken over; its process has stopped, the servers are as it left them
     ├── VerifyError            the moved cluster is not what it was; the source is kept
     └── Interrupted            the user asked to stop
 
@@ -91,6 +92,10 @@ class NotConverging(TransferError):
 
 class RunsUnavailable(IntercloudError):
     """The database of runs cannot be read or written; nothing was begun."""
+
+
+class LeaseLost(IntercloudError):
+    """Another process has taken the run over, or may have. This one has stopped; the servers are as it left them."""
 
 
 class VerifyError(IntercloudError):

@@ -123,10 +123,14 @@ class Sdn(Part):
 
 
 class MigrationSettings(Part):
-    """How servers move. database: URL of the runs' record; by default a file in `state`, or INTERCLOUD_DATABASE_URL."""
+    """How servers move. database: URL of the runs' record; by default a file in `state`, or INTERCLOUD_DATABASE_URL.
+
+    guard: let a small process wait beside each migration, and go on with it if its program dies.
+    """
 
     state: Path = Path("/var/lib/intercloud/runs")
     database: str | None = None
+    guard: bool = True
     max_blackout_ms: float = Field(1000, gt=0)
     allow_postcopy: bool = True
     verify_digests: bool = True

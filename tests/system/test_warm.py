@@ -29,7 +29,8 @@ def setUpModule() -> None:
     global house
     needs.require(needs.lab)
     clouds = {name: {"type": "lab", "abilities": ["cold", "warm"]} for name in ("lab-a", "lab-b")}
-    house = House(clouds=clouds)
+    house = House()
+    house.write(clouds=clouds, migration={"state": str(house.path / "runs"), "guard": False})
     house.up()
 
 

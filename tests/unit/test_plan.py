@@ -1,14 +1,20 @@
 import unittest
 from dataclasses import replace
+from typing import cast
 
 from intercloud.cli.plan import render
 from intercloud.clouds.ability import Ability
+from intercloud.clouds.port import Cloud
+from intercloud.errors import NotFound
 from intercloud.mediation.facts import NO_PATH
+from intercloud.migration.notes import ServerNotes
 from intercloud.migration.plan import Limits, Plan
 from intercloud.migration.request import Request, make_plan
+from intercloud.migration.world import Moving, Side
 from intercloud.model.finding import Finding
 from intercloud.model.site import Tunnel
 from intercloud.units import Seconds
+from tests.fakes.shelf import Shelf
 from tests.unit.mediation.test_findings import FINE, LACKING, SERVER
 
 LIMITS = Limits(Seconds(1.0), allow_postcopy=True, verify_digests=True)
@@ -50,13 +56,25 @@ class MakePlan(unittest.TestCase):
             self.assertEqual(read, plan)
             self.assertEqual(read.cluster.servers[0].disks[0].held, FINE.cluster.servers[0].disks[0].held)
 
-    def test_what_a_guest_is_told_is_for_the_record_alone(self) -> None:
+    def test_what_a_guest_is_told_is_in_no_record_and_is_read_from_its_source_again(self) -> None:
         secret = replace(SERVER, metadata={"user_data": "password"})
-        seen = replace(FINE, cluster=replace(FINE.cluster, servers=(secret,)))
-        plan = make_plan(REQUEST, seen, Tunnel.VXLAN, LIMITS)
-        self.assertEqual(Plan.from_json(plan.to_json()), plan)
-        self.assertNotIn("password", plan.to_public_json())
-        self.assertIn('"name": "web"', plan.to_public_json())
+        cluster = replace(FINE.cluster, servers=(replace(SERVER, name="db"), secret))
+        plan = make_plan(REQUEST, replace(FINE, cluster=cluster), Tunnel.VXLAN, LIMITS)
+        self.assertNotIn("password", plan.to_json())
+        self.assertNotIn("metadata", plan.to_json())
+        resumed = Plan.from_json(plan.to_json())
+        self.assertEqual(resumed.cluster.servers[1], SERVER)
+        self.assertEqual(_moving(resumed, Shelf(cluster)).whole, secret)
+        self.assertEqual(_moving(plan, Shelf()).whole, secret)
+        for shelf in (Shelf(), Shelf(cluster.subset(frozenset({"db"})))):  # the source has released it
+            with self.assertRaises(NotFound):
+                _ = _moving(resumed, shelf).whole
+
+
+def _moving(plan: Plan, source: Shelf) -> Moving:
+    server = plan.cluster.servers[1]
+    side = Side(cast("Cloud", source), server.name)
+    return Moving(server, ServerNotes(plan.choices[server.name]), side, side, plan)
 
 
 class Rendered(unittest.TestCase):

@@ -10,9 +10,10 @@ import time
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from intercloud.errors import Refused, RunsUnavailable
+from intercloud.errors import LeaseLost, Refused, RunsUnavailable
 from intercloud.workflow import lease
 from intercloud.workflow.runs import Runs, read_runs
 
@@ -61,7 +62,15 @@ class Recorded(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         self.file = self.folder / "turns"
-        self.database = f"sqlite:///{self.folder}/runs.sqlite"
+        self.database = self.make_database()
+
+    def make_database(self) -> str:
+        """URL of a database that has never had a run."""
+        return f"sqlite:///{self.folder}/runs.sqlite"
+
+    def spoil_database(self) -> None:
+        """Make it useless while somebody uses it."""
+        (self.folder / "runs.sqlite").write_bytes(b"this is no database" * 1000)
 
     def runs(self, work: Count) -> Runs:
         return Runs(self.database, lambda _: counting(work))
@@ -70,13 +79,13 @@ class Recorded(unittest.TestCase):
         return [line.split()[1] for line in self.file.read_text().splitlines()]
 
     def test_a_run_ends_and_leaves_its_turns(self) -> None:
+        self.assertEqual(read_runs(self.database), ())
         with self.runs(Count(self.file)) as runs:
             self.assertEqual(runs.start("one", "{}", self.fail), "counted")
         (record,) = read_runs(self.database, ["one"])
         self.assertEqual((record.ended, record.payload), ("counted", "{}"))
         self.assertEqual([text for text, _, _ in record.turns], [str(n) for n in range(1, LAST + 1)])
         self.assertEqual(read_runs(self.database, ended=False), ())
-        self.assertEqual(read_runs(f"sqlite:///{self.folder}/none.sqlite"), ())
 
     def test_a_run_that_waits_for_the_operator_goes_on_where_it_was(self) -> None:
         with self.runs(Count(self.file, stop_at=3)) as runs:
@@ -138,26 +147,70 @@ class Recorded(unittest.TestCase):
             runs.order_back("one")
         self.assertIn("interrupted", child.communicate(timeout=20)[0])
 
-    def test_a_database_that_cannot_be_written(self) -> None:
-        with (
-            self.assertRaisesRegex(RunsUnavailable, "cannot be written"),
-            Runs("sqlite:////proc/none/runs.sqlite", lambda _: counting(Count(self.file))),
-        ):
-            self.fail("it was opened")
-
     def test_a_database_that_is_lost_on_the_way_is_told_and_the_work_is_ended(self) -> None:
         class Losing(Count):
             def turn(self) -> str:
                 if self.number == 2:
-                    path.write_bytes(b"this is no database" * 1000)
+                    spoil()
                 return super().turn()
 
-        path = self.folder / "runs.sqlite"
+        spoil = self.spoil_database
         work = Losing(self.file)
         with self.runs(work) as runs:
             self.assertEqual(runs.start("one", "{}", self.fail), "counted")
         self.assertIn("cannot be written", work.told)
         self.assertEqual(self.turns()[-1], "6")
+
+    def test_without_its_lease_a_process_makes_no_more_turns_and_another_goes_on(self) -> None:
+        for act, made in (("start", ["1", "2"]), ("resume", ["1", "2", "3", "4"])):
+            held = iter((True, True, False))
+            lost = self.assertRaisesRegex(LeaseLost, "run one: its lease is lost")
+            with Runs(self.database, lambda _: counting(Count(self.file)), partial(next, held)) as runs, lost:
+                runs.start("one", "{}", self.fail) if act == "start" else runs.resume("one", self.fail)
+            self.assertEqual(self.turns(), made)
+        (record,) = read_runs(self.database)
+        self.assertEqual((record.ended, record.suspended), (None, False))
+        with self.runs(Count(self.file)) as runs:
+            self.assertEqual(runs.resume("one", self.fail), "counted")
+        self.assertEqual(self.turns(), ["1", "2", "3", "4", "5", "6"])
+
+    def test_a_process_whose_run_was_taken_over_leaves_it_alone(self) -> None:
+        child = self.child(
+            "exec('try: runs.start(\\'one\\', \\'{}\\', print)\\nexcept Exception as e: print(repr(e))')", 1.0
+        )
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not self.file.exists():
+            time.sleep(0.01)
+        with self.runs(Count(self.file)) as runs:
+            self.assertEqual(runs.resume("one", self.fail), "counted")
+        self.assertRegex(child.communicate(timeout=20)[0], "LeaseLost.*run one: another process has taken it over")
+        made = [line.split()[1] for line in self.file.read_text().splitlines() if line.startswith(f"{child.pid} ")]
+        self.assertLessEqual(len(made), 2)
+
+
+class Files(unittest.TestCase):
+    def test_a_file_that_is_not_there_has_no_runs_and_one_that_is_empty_neither(self) -> None:
+        with tempfile.NamedTemporaryFile() as file:
+            self.assertEqual(read_runs(f"sqlite:///{file.name}"), ())
+        self.assertEqual(read_runs(f"sqlite:///{file.name}"), ())
+
+    def test_one_that_cannot_be_written(self) -> None:
+        with (
+            self.assertRaisesRegex(RunsUnavailable, "cannot be written"),
+            Runs("sqlite:////proc/none/runs.sqlite", lambda _: counting(Count(Path("/dev/null")))),
+        ):
+            self.fail("it was opened")
+
+    def test_what_is_no_database_is_told_without_its_password(self) -> None:
+        for url, words in (
+            ("mysql://me:geheim@host/runs", r"mysql://me:\*\*\*@host/runs cannot be used; expected sqlite:"),
+            ("postgresql://me:geheim@host", r"postgresql://me:\*\*\*@host cannot be used; expected sqlite:"),
+            ("postgresql://me:geheim@host:port/runs", "not given as a URL that can be read; expected sqlite:"),
+            ("geheim", "not given as a URL that can be read; expected sqlite:"),
+        ):
+            with self.subTest(url), self.assertRaisesRegex(RunsUnavailable, words) as caught:
+                read_runs(url)
+            self.assertNotIn("geheim", str(caught.exception))
 
 
 class Leases(unittest.TestCase):

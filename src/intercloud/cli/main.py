@@ -7,10 +7,12 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from intercloud import __version__
 from intercloud.cli import lab, migrations, plan, report_html, verify
+from intercloud.cli.guard import guarded
 from intercloud.cli.outcome import complain, deliver
 from intercloud.cli.progress import open_progress
 from intercloud.errors import ConfigError, IntercloudError
@@ -50,7 +52,10 @@ def _do_migrate(options: argparse.Namespace) -> int:
             raise ConfigError("--report", ["a dry run moves nothing that could be reported; leave one of both out"])
         return plan.show(options)
     service, request = plan.open_move(options)
-    with open_progress(sys.stderr, options.quiet) as say:
+    resume = ["migrations", "resume", request.run]
+    resume += ["--config", str(options.config.absolute())] if options.config else []
+    guard = guarded(resume) if service.settings.migration.guard else nullcontext()
+    with guard, open_progress(sys.stderr, options.quiet) as say:
         report = service.migrate(request, say)
     return deliver(report, options)
 

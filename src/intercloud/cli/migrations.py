@@ -17,6 +17,7 @@ from intercloud.model.progress import ProgressSink
 from intercloud.model.report import Report, Status
 from intercloud.service import Service
 from intercloud.settings import load
+from intercloud.workflow.runs import VERSION
 
 
 def add_commands(command: argparse.ArgumentParser) -> None:
@@ -109,7 +110,7 @@ def _show(options: argparse.Namespace) -> int:
         )
         for turn, began, ended in turns
     )
-    if not record.ended and standing.doing is None:
+    if not record.ended and standing.doing is None and record.version == VERSION:
         lines += ["", *(f"  intercloud migrations {word} {standing.run}" for word in ("resume", "rollback"))]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

@@ -49,7 +49,7 @@ def show(options: argparse.Namespace) -> int:
     """Plan and print."""
     service, request = open_move(options)
     plan = service.plan(request)
-    sys.stdout.write(f"{plan.to_public_json()}\n" if options.output == "json" else render(plan))
+    sys.stdout.write(f"{plan.to_json(indent=2)}\n" if options.output == "json" else render(plan))
     return 1 if plan.blocking else 0
 
 

@@ -23,7 +23,7 @@ from intercloud.migration.turns import Turns
 from intercloud.migration.world import World
 from intercloud.model.progress import ProgressSink
 from intercloud.model.report import Report
-from intercloud.workflow.lease import Lease, hold, holder
+from intercloud.workflow.lease import SEEN, Lease, hold, holder
 from intercloud.workflow.runs import VERSION, RunRecord, Runs, read_runs
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Surroundings:
 
 def plan(request: Request, around: Surroundings) -> Plan:
     """Say what a migration would do. Raises Refused while another moves this cluster: it is at no place then."""
-    with hold(around.leases, _key(request.cluster), request.run):
+    with hold(around.leases, _key(request.cluster), request.run, around.database):
         source, target = around.open_cloud(request.source), around.open_cloud(request.target)
         return find_plan(request, source, target, around.control, around.limits)
 
@@ -65,10 +65,11 @@ def plan(request: Request, around: Surroundings) -> Plan:
 def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report:
     """Move a cluster and report. Raises, with nothing changed, when the pre-flight finds a reason not to.
 
-    A failure after the first change does not raise: the report's status says whether it was rolled back.
+    A failure after the first change does not raise: the report's status says whether it was rolled back. Only
+    LeaseLost does: what becomes of the run is then for another process to say.
     """
     source, target = around.open_cloud(request.source), around.open_cloud(request.target)
-    with hold(around.leases, _key(request.cluster), request.run) as lease:
+    with hold(around.leases, _key(request.cluster), request.run, around.database) as lease:
         _refuse_unfinished(around, request.cluster)
         plan = find_plan(request, source, target, around.control, around.limits)
         if plan.blocking:
@@ -95,7 +96,7 @@ def resume(run: str, around: Surroundings, say: ProgressSink, vouched: Collectio
         raise Refused([f"{wrong[0]} is neither the source nor the target of {run}"])
     source, target = around.open_cloud(plan.source), around.open_cloud(plan.target)
     with (
-        hold(around.leases, _key(plan.cluster.name), run) as lease,
+        hold(around.leases, _key(plan.cluster.name), run, around.database) as lease,
         closing(
             World(plan, source, target, around.control, say, around.archive, around.vantage, vouched=vouched)
         ) as world,
@@ -128,8 +129,8 @@ def find(database: str, run: str) -> RunRecord:
 
 def is_executed(around: Surroundings, record: RunRecord) -> str | None:
     """Say who executes a run and what is being done; None when nobody does."""
-    held = holder(around.leases, _key(Plan.from_json(record.payload).cluster.name))
-    return held if held and f"run {record.name}," in held else None
+    held = holder(around.leases, _key(Plan.from_json(record.payload).cluster.name), around.database)
+    return held if held and held.startswith(f"run {record.name},"[:SEEN]) else None
 
 
 def unfinished(around: Surroundings) -> tuple[RunRecord, ...]:
@@ -166,7 +167,9 @@ def _key(cluster: str) -> str:
 
 def _refuse_ended(record: RunRecord) -> None:
     if record.ended is not None:
-        raise Refused([f"run {record.name} has ended: {record.ended}; nothing is left to do"])
+        plan = Plan.from_json(record.payload)
+        way = f"; the way back: intercloud migrate --source {plan.target} --target {plan.source}"
+        raise Refused([f"run {record.name} has ended: {record.ended}{way if record.ended == 'completed' else ''}"])
     if record.version != VERSION:
         raise Refused(
             [f"run {record.name} was recorded by an older Intercloud, which could not resume; see both clouds"]
@@ -201,7 +204,7 @@ def _execute(around: Surroundings, world: World, lease: Lease, *, taken: bool) -
     def open_work(_: str) -> Iterator[Turns]:
         yield turns
 
-    with Runs(around.database, open_work) as runs:
+    with Runs(around.database, open_work, lease.alive) as runs:
         if taken:
             runs.resume(world.plan.run, world.stop.set)
         else:

@@ -56,19 +56,17 @@ class Plan:
         """One line for each reason why it cannot be done."""
         return tuple(finding.line for finding in self.findings if finding.blocking)
 
-    def to_json(self) -> str:
-        """Write it for the record of the run."""
-        return _adapter().dump_json(self).decode()
+    def to_json(self, indent: int | None = None) -> str:
+        """Write it for the record of the run and for others, without what the guests are told at boot.
 
-    def to_public_json(self) -> str:
-        """Write it for others, without what the guests are told at boot: that may hold secrets."""
-        return (
-            _adapter().dump_json(self, indent=2, exclude={"cluster": {"servers": {"__all__": {"metadata"}}}}).decode()
-        )
+        That may hold secrets, and its cloud still has it (`Moving.whole`).
+        """
+        metadata = {"cluster": {"servers": {"__all__": {"metadata"}}}}
+        return _adapter().dump_json(self, indent=indent, exclude=metadata).decode()
 
     @staticmethod
     def from_json(text: str) -> "Plan":
-        """Read what to_json wrote."""
+        """Read what to_json wrote, in this version or in any before."""
         return _adapter().validate_json(text)
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 
-from intercloud.clouds.port import Offer
+from intercloud.clouds.port import DiskRef, Offer
 from intercloud.errors import Interrupted
 from intercloud.migration.world import Moving, World
 from intercloud.model.evidence import BlockDigests, DiskEvidence, Subject, differences
@@ -62,18 +62,23 @@ def _source_disks(moving: Moving) -> dict[str, LiveDisk]:
 
 def compare(world: World, moving: Moving) -> None:
     """Compare the frozen disks at the source with those of the running target, and keep the evidence."""
-    qemu, there = moving.target.qmp, moving.target.monitor
-    sources, bitmap = _source_disks(moving), since(world.plan.run)
+    qemu, there, bitmap = moving.target.qmp, moving.target.monitor, since(world.plan.run)
+    sources = _source_disks(moving) if moving.source.has_process() else {}
 
-    def read(name: str) -> tuple[BlockDigests, BlockDigests, Set[int]]:
-        target = LiveDisk.at(there, qemu, name)
-        before, after = _frozen(moving, sources[name], name), target.digest()
+    def read(disk: Disk) -> tuple[BlockDigests, BlockDigests, Set[int]]:
+        target = LiveDisk.at(there, qemu, disk.name)
+        if disk.name in sources:
+            before = _frozen(moving, sources[disk.name], disk.name)
+        else:  # its hypervisor died since; its disk is what it was
+            with world.source.offer(DiskRef(moving.name, disk)) as offer:
+                before = digest_all(offer.local)
+        after = target.digest()
         return before, after, target.written(bitmap)  # last: whatever was written while we read is noted too
 
     with world.notes.timeline.phase(moving.name, "verify"), gentle_thread() as thread:
         for disk in moving.server.disks:
             told = world.progress(moving.name, "verify", disk.size)
-            before, after, written = thread.submit(read, disk.name).result()
+            before, after, written = thread.submit(read, disk).result()
             moving.notes.compared[disk.name] = conclude(disk.name, before, after, written)
             _keep(world, moving, disk, before)
             told(disk.size)

@@ -75,7 +75,8 @@ def _outcome(world: World, status: Status, seen: Mapping[str, Evidence]) -> tupl
     trouble = tuple(dict.fromkeys(notes.trouble))
     match status:
         case Status.COMPLETED:
-            return f"{plan.cluster.name} runs at {plan.target}", trouble
+            way = f"the way back: intercloud migrate --source {plan.target} --target {plan.source}"
+            return f"{plan.cluster.name} runs at {plan.target}; {way}", trouble
         case Status.ROLLED_BACK:
             why = notes.back or "stopped"
             return why, tuple(each for each in trouble if each != why)

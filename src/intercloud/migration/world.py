@@ -4,14 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from intercloud.clouds.port import Cloud, Landing, Monitor, Progress, ServerState
 from intercloud.control.client import ControlClient
 from intercloud.endpoints.health import Vantage, differences
-from intercloud.errors import Interrupted
+from intercloud.errors import Interrupted, NotFound
 from intercloud.migration.archive import Archive
 from intercloud.migration.notes import Notes, ServerNotes
 from intercloud.migration.plan import Plan
@@ -63,9 +63,28 @@ class Moving:
         """The mirrors of its disks."""
         return Mirror(self.source.qmp, self.target.qmp, self.server.disks)
 
+    @property
+    def whole(self) -> Server:
+        """The server with what its guest is told at boot: the record of a run leaves that out, its source has it.
+
+        Raises NotFound when the source has released it, CloudUnreachable.
+        """
+        if self.server.metadata:
+            return self.server
+        here = self.source.cloud.cluster(self.plan.cluster.name).subset(frozenset({self.name})).servers
+        if not here:
+            raise NotFound(
+                f"{self.name} is not at {self.plan.source} any more, and what it is told at boot is not known"
+            )
+        return replace(self.server, metadata=here[0].metadata)
+
     def landing(self) -> Landing:
         """Find its place at the target, or make it."""
-        return self.target.cloud.receive_server(self.plan.cluster, self.server)
+        return self.target.cloud.receive_server(self.plan.cluster, self.whole)
+
+    def create(self) -> Placement:
+        """Find it at the target, stopped, or make it there."""
+        return self.target.cloud.create_server(self.plan.cluster, self.whole)
 
     def choose(self, catchup: Catchup, why: str) -> None:
         """Note what is done about its writing, and why."""

@@ -18,10 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID, error
-from sqlalchemy.exc import SQLAlchemyError
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID, error
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from intercloud.errors import NotFound, RunsUnavailable
+from intercloud.errors import LeaseLost, NotFound, RunsUnavailable
+from intercloud.workflow.database import is_shared, parse, unavailable
 
 log = logging.getLogger(__name__)
 VERSION = "2"
@@ -69,12 +70,19 @@ _open: "list[Runs]" = []
 class Runs:
     """Executes runs and records them in a database. One instance in a process at a time; use as a context manager.
 
-    open_work: payload → what the run does, for the time of the run.
+    open_work: payload → what the run does, for the time of the run. alive: whether its lease is held still; no turn
+    is made without.
     """
 
-    def __init__(self, database: str, open_work: Callable[[str], AbstractContextManager[Work]]) -> None:
-        self.database, self.open_work = database, open_work
+    def __init__(
+        self,
+        database: str,
+        open_work: Callable[[str], AbstractContextManager[Work]],
+        alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.database, self.open_work, self.alive = database, open_work, alive
         self.outcome: str | None = None
+        self.stopped: str | None = None
         self._executor = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     def __enter__(self) -> "Runs":
@@ -86,6 +94,7 @@ class Runs:
             "application_version": VERSION,
             "executor_id": self._executor,
             "log_level": "CRITICAL",
+            "serializer": DBOSPortableJSONSerializer(),  # its default is pickle: it names classes, runs code when read
         }
         _open.append(self)
         DBOS(config=config)
@@ -96,7 +105,7 @@ class Runs:
             DBOS.register_queue(self._executor, polling_interval_sec=0.1)
         except SQLAlchemyError as failure:
             self.__exit__(None, None, None)
-            raise _unavailable(self.database, failure) from failure
+            raise unavailable(self.database, failure) from failure
         return self
 
     def __exit__(
@@ -111,13 +120,13 @@ class Runs:
         """Execute a run to its end; returns how it ended.
 
         payload: JSON, recorded. interrupt: called on Ctrl-C and on an order to go back; the run is then still waited
-        for. Raises RunsUnavailable when it could not even begin.
+        for. Raises RunsUnavailable when it could not even begin, LeaseLost when another process may have taken it over.
         """
         try:
             with SetWorkflowID(run):
                 handle = DBOS.start_workflow(_run, payload)
         except SQLAlchemyError as failure:
-            raise _unavailable(self.database, failure) from failure
+            raise unavailable(self.database, failure) from failure
         return self._await(run, handle.get_result, interrupt)
 
     def resume(self, run: str, interrupt: Callable[[], None]) -> str:
@@ -125,7 +134,7 @@ class Runs:
         try:
             handle = DBOS.resume_workflow(run, queue_name=self._executor)
         except SQLAlchemyError as failure:
-            raise _unavailable(self.database, failure) from failure
+            raise unavailable(self.database, failure) from failure
         return self._await(run, handle.get_result, interrupt)
 
     def order_back(self, run: str) -> None:
@@ -133,11 +142,22 @@ class Runs:
         with SetWorkflowID(_order(run)):
             DBOS.start_workflow(_note_order, run).get_result()
 
+    def turn(self, work: Work) -> str:
+        """Make a turn, if the lease is held still."""
+        if not self.alive():
+            raise self.stop("its lease is lost, the session with the runs' database has ended")
+        return work.turn()
+
+    def stop(self, why: str) -> "_Stopped":
+        """Note why no turn is made any more; returns what gets out of DBOS."""
+        self.stopped = why
+        return _Stopped(why)
+
     def _await(self, run: str, get_result: Callable[[], object], interrupt: Callable[[], None]) -> str:
         done = threading.Event()
         threading.Thread(target=_wait, args=(get_result, done), daemon=True).start()
         told = False
-        while not done.is_set():
+        while not done.is_set() and self.stopped is None:
             try:
                 if not told and _ordered(run):
                     told = True
@@ -145,10 +165,19 @@ class Runs:
                 done.wait(LOOK)
             except KeyboardInterrupt:
                 interrupt()
+        if self.stopped is not None:
+            raise LeaseLost(
+                f"run {run}: {self.stopped}; this process has stopped and left the servers as they were; "
+                f"see: intercloud migrations show {run}"
+            )
         if self.outcome is None:
             get_result()  # raises what ended it
             raise NotFound(f"run {run} had ended before")
         return self.outcome
+
+
+class _Stopped(BaseException):
+    """A run that this process must leave alone. Of no kind that DBOS would record as the run's end, or wait after."""
 
 
 @DBOS.workflow(name=ORDER)
@@ -163,11 +192,13 @@ def _run(payload: str) -> str:
         ended = None
         while ended is None:
             try:
-                record = DBOS.run_step({"name": "turn"}, work.turn)
+                record = DBOS.run_step({"name": "turn"}, runs.turn, work)
+            except (error.DBOSWorkflowConflictIDError, error.DBOSWorkflowCancelledError) as taken:
+                raise runs.stop("another process has taken it over") from taken
             except Exception as failure:  # the turn itself never raises: the database does not take its record
                 log.info("the run can be recorded no more", exc_info=True)
                 work.unrecorded(f"the runs' database cannot be written: {failure}".splitlines()[0])
-                ended = _finish_unrecorded(work)
+                ended = _finish_unrecorded(runs, work)
             else:
                 ended = work.recall(record)
         runs.outcome = ended
@@ -179,17 +210,17 @@ def _run(payload: str) -> str:
         return ended
 
 
-def _finish_unrecorded(work: Work) -> str:
+def _finish_unrecorded(runs: Runs, work: Work) -> str:
     """Bring the servers to a safe end all the same: the truth is in the world, not in the record."""
     while True:
-        if ended := work.recall(work.turn()):
+        if ended := work.recall(runs.turn(work)):
             return ended
 
 
 def _wait(get_result: Callable[[], object], done: threading.Event) -> None:
     try:
         get_result()
-    except Exception:  # whoever waits asks for the outcome, and gets it
+    except (Exception, _Stopped):  # whoever waits asks for the outcome, and gets it
         log.debug("run ended with an error", exc_info=True)
     finally:
         done.set()
@@ -206,8 +237,8 @@ def _ordered(run: str) -> bool:
 
 
 def _prepare(database: str) -> None:
-    if database.startswith("sqlite:///"):
-        path = Path(database.removeprefix("sqlite:///"))
+    if not is_shared(database):
+        path = _file(database)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab"):
@@ -216,17 +247,16 @@ def _prepare(database: str) -> None:
             raise RunsUnavailable(f"the runs' database {path} cannot be written: {failure.strerror}") from failure
 
 
-def _unavailable(database: str, failure: Exception) -> RunsUnavailable:
-    return RunsUnavailable(f"the runs' database {database} cannot be used: {str(failure).splitlines()[0]}")
+def _file(database: str) -> Path:
+    return Path(parse(database).database or "")
 
 
 @contextmanager
 def _client(database: str) -> Iterator[DBOSClient]:
+    logging.getLogger("dbos").setLevel(logging.CRITICAL)
     client = DBOSClient(system_database_url=database, retry_connection_errors=False)
     try:
         yield client
-    except SQLAlchemyError as failure:
-        raise _unavailable(database, failure) from failure
     finally:
         client.destroy()
 
@@ -236,27 +266,38 @@ def read_runs(database: str, names: Sequence[str] | None = None, *, ended: bool 
 
     ended: those that have ended, too. Raises RunsUnavailable.
     """
-    if database.startswith("sqlite:///") and not Path(database.removeprefix("sqlite:///")).exists():
+    if not is_shared(database) and not _file(database).exists():
         return ()
-    with _client(database) as client:
-        found = client.list_workflows(
-            name=RUN,
-            workflow_ids=list(names) if names is not None else None,
-            status=None if ended else ["PENDING", "ENQUEUED", "CANCELLED"],
-            sort_desc=True,
-        )
-        return tuple(
-            RunRecord(
-                each.workflow_id,
-                each.input["args"][-1] if each.input else "",
-                _time(each.created_at),
-                _time(each.updated_at),
-                {"SUCCESS": str(each.output or "completed"), "ERROR": "error"}.get(each.status),
-                each.app_version or VERSION,
-                each.status == "CANCELLED",
-                _turns(client, each.workflow_id) if names is not None else (),
-            )
-            for each in found
+    try:
+        with _client(database) as client:
+            return tuple(_read(client, names, ended))
+    except SQLAlchemyError as failure:
+        if isinstance(failure, DBAPIError) and _is_fresh(failure):
+            return ()
+        raise unavailable(database, failure) from failure
+
+
+def _is_fresh(failure: DBAPIError) -> bool:
+    """Whether a database has no tables yet: it never had a run."""
+    return getattr(failure.orig, "sqlstate", None) == "42P01" or "no such table" in str(failure.orig)
+
+
+def _read(client: DBOSClient, names: Sequence[str] | None, ended: bool) -> Iterator[RunRecord]:
+    for each in client.list_workflows(
+        name=RUN,
+        workflow_ids=list(names) if names is not None else None,
+        status=None if ended else ["PENDING", "ENQUEUED", "CANCELLED"],
+        sort_desc=True,
+    ):
+        yield RunRecord(
+            each.workflow_id,
+            each.input["args"][-1] if each.input else "",
+            _time(each.created_at),
+            _time(each.updated_at),
+            {"SUCCESS": str(each.output or "completed"), "ERROR": "error"}.get(each.status),
+            each.app_version or VERSION,
+            each.status == "CANCELLED",
+            _turns(client, each.workflow_id) if names is not None else (),
         )
 
 

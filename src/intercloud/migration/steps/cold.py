@@ -19,7 +19,7 @@ def land(world: World, servers: Iterable[str]) -> None:
     def make(moving: Moving) -> None:
         world.go_on()
         with world.notes.timeline.phase(moving.name, "landing"):
-            world.plug_target(world.target.create_server(world.plan.cluster, moving.server))
+            world.plug_target(moving.create())
 
     world.each(make, servers)
 
@@ -41,7 +41,7 @@ def copy(world: World, servers: Iterable[str]) -> None:
     def copy_one(moving: Moving) -> None:
         with world.notes.timeline.phase(moving.name, "disks"):
             # whoever made the place may have been killed before its cards were plugged
-            world.plug_target(world.target.create_server(world.plan.cluster, moving.server))
+            world.plug_target(moving.create())
             for disk in moving.server.disks:
                 what = DiskRef(moving.name, disk, since(world.plan.run))
                 with world.source.offer(what) as offer:
