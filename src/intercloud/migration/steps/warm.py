@@ -36,7 +36,7 @@ def _round(world: World, name: str, moving: Moving) -> Bytes:
     moved = Bytes(0)
     with world.notes.timeline.phase(moving.name, name):
         # whoever made the place may have been killed before its cards were plugged
-        world.plug_target(world.target.create_server(world.plan.cluster, moving.server))
+        world.plug_target(moving.create())
         for disk in moving.server.disks:
             what = DiskRef(moving.name, disk)
             told = world.progress(moving.name, name, disk.size)
