@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from intercloud.clouds.ability import Ability
 from intercloud.errors import ConfigError
 from intercloud.model.site import Tunnel
 
@@ -46,10 +47,14 @@ class SecretFrom(Part):
 
 
 class LabCloud(Part):
-    """A cloud of the lab. site: its name in the lab, by default the cloud's own."""
+    """A cloud of the lab. site: its name in the lab, by default the cloud's own.
+
+    abilities: what it shall offer at most, by default all that it can; without 'hypervisor' it is as a tenant sees it.
+    """
 
     type: Literal["lab"]
     site: Name | None = None
+    abilities: frozenset[Ability] = frozenset(Ability)
 
 
 class OpenStackCloud(Part):

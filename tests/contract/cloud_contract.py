@@ -3,9 +3,13 @@
 An adapter's tests derive from CloudContract and set `clouds`; unittest finds only the derived class.
 """
 
+import contextlib
 import dataclasses
+import hashlib
+import subprocess
 import time
 import unittest
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,6 +20,7 @@ from intercloud.errors import (
     CloudError,
     CloudUnreachable,
     IntercloudError,
+    Interrupted,
     NotFound,
     QuotaReached,
     StoreFull,
@@ -27,15 +32,28 @@ from intercloud.units import MIB, Bytes
 
 @dataclass(frozen=True)
 class Clouds:
-    """Two empty clouds that reach each other. image: a small one that only the source has, and no server uses."""
+    """Two empty clouds that reach each other. image: a small one that only the source has, and no server uses.
+
+    write: write as the guest of a running server of the source to its root disk: server, offset, bytes, pattern.
+    """
 
     source: Cloud
     target: Cloud
     image: Image
+    write: Callable[[str, int, int, int], None]
 
 
 def silent(_: Bytes) -> None:
     pass
+
+
+def content(offer: Offer) -> str:
+    """Digest of all that an offer holds."""
+    with subprocess.Popen(["nbdcopy", offer.local, "-"], stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        digest = hashlib.file_digest(reader.stdout, "sha256").hexdigest()
+    assert reader.returncode == 0
+    return digest
 
 
 class CloudContract(unittest.TestCase):
@@ -193,7 +211,7 @@ class CloudContract(unittest.TestCase):
         with self.source.offer(disk) as offer:
             self.assertEqual(offer.size, 128 * MIB)
             self.assertLess(self.target.fetch(disk, offer, silent), 128 * MIB)
-            self.assertGreater(self.target.fetch(disk, replace(offer, layer=None), silent), 0)
+            self.assertGreater(self.target.fetch(disk, replace(offer, changed={}), silent), 0)
             for _ in range(2):
                 self.target.fetch(replace(disk, bitmap="since-test"), offer, silent)
         with self.target.offer(disk) as filled:
@@ -207,11 +225,98 @@ class CloudContract(unittest.TestCase):
             with self.assertRaises(NotFound), self.source.offer(what):
                 pass
 
-    def test_a_disk_that_is_written_is_not_offered(self) -> None:
+    def test_a_disk_that_is_written_is_offered_by_a_warm_cloud_alone(self) -> None:
         self.source.create_server(self.cluster, self.one)
         self.source.start_server("one")
-        with self.assertRaises(CloudError), self.source.offer(DiskRef("one", self.one.disks[0])):
-            pass
+        warm = Ability.WARM in self.source.about().abilities
+        with (
+            contextlib.nullcontext() if warm else self.assertRaises(CloudError),
+            self.source.offer(DiskRef("one", self.one.disks[0])) as offer,
+        ):
+            before = content(offer)
+            self.clouds.write("one", 8 * MIB, MIB, 7)
+            self.assertEqual(content(offer), before)
+
+    # Rounds of a warm move
+
+    def running_pair(self) -> DiskRef:
+        """Start a server at the source, and make it at the target."""
+        self.give_image()
+        for cloud in (self.source, self.target):
+            cloud.create_server(self.cluster, self.one)
+        self.source.start_server("one")
+        return DiskRef("one", self.one.disks[0])
+
+    def round(self, disk: DiskRef) -> Bytes:
+        with self.source.offer(disk) as offer:
+            return self.target.fetch(disk, offer, silent)
+
+    def assert_about_one_mib(self, moved: Bytes) -> None:
+        self.assertTrue(MIB <= moved <= 2 * MIB, moved)
+
+    def assert_equal(self, disk: DiskRef) -> None:
+        with self.source.offer(disk) as left, self.target.offer(disk) as right:
+            self.assertEqual(content(left), content(right))
+
+    def test_rounds_carry_what_has_changed(self) -> None:
+        disk = self.running_pair()
+        self.round(disk)
+        self.assertLess(self.round(disk), MIB)
+        self.clouds.write("one", 8 * MIB, MIB, 7)
+        self.assert_about_one_mib(self.round(disk))
+        self.clouds.write("one", 64 * MIB, MIB, 8)
+        self.source.stop_server("one")
+        for _ in range(2):  # the last delta can be repeated
+            self.assert_about_one_mib(self.round(disk))
+            self.assert_equal(disk)
+
+    def test_a_round_that_failed_loses_no_change(self) -> None:
+        disk = self.running_pair()
+        self.round(disk)
+        self.clouds.write("one", 8 * MIB, MIB, 7)
+        with self.assertRaises(TransferError), self.source.offer(disk):
+            raise TransferError("the WAN is cut")
+        with self.assertRaises(Interrupted), self.source.offer(disk) as offer:
+            self.target.fetch(disk, offer, self.interrupt)
+        self.source.stop_server("one")
+        self.assert_about_one_mib(self.round(disk))
+        self.assert_equal(disk)
+
+    def interrupt(self, _: Bytes) -> None:
+        raise Interrupted("stopped by the user")
+
+    def test_a_target_whose_disk_is_another_gets_everything(self) -> None:
+        disk = self.running_pair()
+        self.clouds.write("one", 8 * MIB, MIB, 7)
+        self.round(disk)
+        self.target.delete_server("one")
+        self.target.create_server(self.cluster, self.one)
+        self.assert_about_one_mib(self.round(disk))
+        self.target.start_server("one")  # from now on its disk is its own
+        self.target.stop_server("one")
+        self.source.stop_server("one")
+        self.assert_about_one_mib(self.round(disk))
+        self.assert_equal(disk)
+
+    def test_a_server_that_ran_again_since_its_last_round(self) -> None:
+        disk = self.running_pair()
+        self.round(disk)
+        self.source.stop_server("one")
+        self.source.start_server("one")
+        self.clouds.write("one", 8 * MIB, MIB, 7)
+        self.assert_about_one_mib(self.round(disk))
+        self.source.stop_server("one")
+        self.assertEqual(self.round(disk), 0)
+        self.assert_equal(disk)
+
+    def test_a_move_that_was_given_up_is_forgotten(self) -> None:
+        disk = self.running_pair()
+        self.round(disk)
+        for _ in range(2):
+            self.source.adopt_server("one")
+        self.source.stop_server("one")
+        with self.source.offer(disk) as offer:
+            self.assertLessEqual(set(offer.changed), {disk.disk.blank})
 
     def test_several_read_at_once(self) -> None:
         with self.source.offer(self.image) as first, self.source.offer(self.image) as second:

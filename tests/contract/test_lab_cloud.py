@@ -1,6 +1,7 @@
 """The lab keeps the contract of a cloud."""
 
 import contextlib
+import functools
 import os
 import random
 import subprocess
@@ -12,7 +13,7 @@ from intercloud.clouds.lab.provider import LabCloud
 from intercloud.units import MIB
 from tests import needs
 from tests.contract import cloud_contract
-from tests.lab.labs import running_lab
+from tests.lab.labs import guest_write, running_lab
 
 
 @needs.lab
@@ -28,7 +29,8 @@ class LabContract(cloud_contract.CloudContract):
             raw, path = directory / "raw", directory / "qcow2"
             raw.write_bytes(random.Random(1).randbytes(4 << 20))
             subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, path], check=True, timeout=30)
-            cls.clouds = cloud_contract.Clouds(source, target, source.image_add(path, "noise"))
+            write = functools.partial(guest_write, source)
+            cls.clouds = cloud_contract.Clouds(source, target, source.image_add(path, "noise"), write)
             cls._cleanup = stack.pop_all()
 
     def test_its_free_space_is_that_of_the_real_disk(self) -> None:

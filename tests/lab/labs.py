@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from intercloud.clouds.lab import lab
+from intercloud.clouds.lab import lab, qmp
+from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec, SiteSpec, WanSpec
 from intercloud.model.site import Quota
 from intercloud.units import MIB, Bytes
@@ -36,6 +37,15 @@ def running_lab(wan: WanSpec | None = None) -> Iterator[LabSpec]:
     finally:
         lab.down(spec)
         shutil.rmtree(root)
+
+
+def guest_write(cloud: LabCloud, server: str, offset: int, size: int, pattern: int) -> None:
+    """Write to the root disk of a running server where its guest would: through its device."""
+    with qmp.session(cloud.guest(server).files.monitor) as execute:
+        device = "/machine/peripheral/dev-disk-root/virtio-backend"
+        write = f'qemu-io -d {device} "write -P {pattern} {offset} {size}"'
+        said = execute("human-monitor-command", command_line=write)
+    assert "rror" not in said, said
 
 
 def world(spec: LabSpec) -> dict[str, list[str]]:

@@ -165,7 +165,7 @@ class Disks(unittest.TestCase):
         self.begin()
         self.target.write(2 * BLOCK)
         self.target.quit()
-        self.assertEqual(nbd.bitmaps(self.target.image), (SINCE,))
+        self.assertEqual(nbd.bitmaps(self.target.image), {SINCE: True})
         self.assertEqual(self.read_stopped(), {2})
         self.target.start()
         self.assertTrue(self.target.disk.notes(SINCE))
@@ -175,8 +175,8 @@ class Disks(unittest.TestCase):
     def read_stopped(self) -> frozenset[int]:
         """Read the stored bitmap as a cloud offers it."""
         socket = self.path / "stopped.sock"
-        nodes = [nbd.file_node(self.target.image), nbd.DISK_NODE]
-        words = nbd.commands(f"addr.type=unix,addr.path={socket}", nodes, {nbd.CONTENT: "disk"}, (SINCE,))
+        node = nbd.disk_node(self.target.image)
+        words = nbd.commands(f"addr.type=unix,addr.path={socket}", node, [f"bitmaps.0={SINCE}"])
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + PATIENCE
@@ -192,7 +192,7 @@ class Disks(unittest.TestCase):
     def test_a_bitmap_that_was_not_stored_is_not_trusted(self) -> None:
         self.begin()
         self.target.kill()
-        self.assertEqual(nbd.bitmaps(self.target.image), (), "never stored")
+        self.assertEqual(nbd.bitmaps(self.target.image), {}, "never stored")
         self.target.start()
         self.assertFalse(self.target.disk.notes(SINCE))
         self.begin()
@@ -200,7 +200,7 @@ class Disks(unittest.TestCase):
         self.target.start()
         self.target.write(2 * BLOCK)
         self.target.kill()
-        self.assertEqual(nbd.bitmaps(self.target.image), (), "stored, and then in use")
+        self.assertEqual(nbd.bitmaps(self.target.image), {SINCE: False}, "stored, and then in use")
         self.target.start()
         self.assertFalse(self.target.disk.notes(SINCE))
 
@@ -215,7 +215,7 @@ class Disks(unittest.TestCase):
             self.target.disk.release()
         self.assertEqual(self.target.disk.written(SINCE), {2, 3})
         self.target.quit()
-        self.assertEqual(nbd.bitmaps(self.target.image), (SINCE,))
+        self.assertEqual(nbd.bitmaps(self.target.image), {SINCE: True})
 
     def test_what_a_killed_program_left_behind_hinders_nobody(self) -> None:
         self.begin()

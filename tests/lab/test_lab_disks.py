@@ -10,15 +10,16 @@ import unittest
 from pathlib import Path
 from typing import ClassVar
 
-from intercloud.clouds.lab import lab, net
+from intercloud.clouds.ability import Ability
+from intercloud.clouds.lab import net
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec
 from intercloud.clouds.port import DiskRef, ServerState
-from intercloud.errors import CloudUnreachable
+from intercloud.errors import CloudError
 from intercloud.model.server import Cluster, Disk, Network, Nic, Server
 from intercloud.units import MIB, Bytes
 from tests import needs
-from tests.lab.labs import running_lab, small_spec
+from tests.lab.labs import running_lab
 
 
 def io(path: Path, *commands: str) -> None:
@@ -80,7 +81,6 @@ class Disks(unittest.TestCase):
         io(self.disk(self.target, "data"), "write -P 6 8M 1M")
         ref = DiskRef("one", self.one.disks[1])
         with self.source.offer(ref) as offer:
-            self.assertIsNone(offer.layer)
             self.assertEqual(self.target.fetch(ref, offer, lambda _: None), 2 * MIB)
         io(self.disk(self.target, "data"), "read -P 0 0 3M", "read -P 5 3M 2M", "read -P 0 5M 19M")
 
@@ -131,12 +131,10 @@ class Disks(unittest.TestCase):
             self.assertIsNone(foreign.poll())
             foreign.kill()
 
-
-@needs.lab
-class Absent(unittest.TestCase):
-    def test_a_lab_that_is_not_up_is_unreachable(self) -> None:
-        cloud = LabCloud(small_spec(Path("/var/tmp")).place("lab-a"))
-        for ask in (cloud.clusters, cloud.quota, lambda: cloud.reach("lab-b"), lambda: cloud.server_state("one")):
-            with self.assertRaises(CloudUnreachable):
+    def test_a_cloud_as_a_tenant_sees_it_has_no_hypervisor(self) -> None:
+        cloud = LabCloud(self.source.place, frozenset({Ability.COLD}))
+        self.assertEqual(cloud.about().abilities, {Ability.COLD})
+        for ask in (lambda: cloud.monitor("one"), lambda: cloud.receive_server(self.cluster, self.one)):
+            with self.assertRaisesRegex(CloudError, "lab-a gives no access to its hypervisor"):
                 ask()
-        self.assertFalse(lab.status(cloud.place.lab).up)
+        cloud.adopt_server("one")

@@ -4,8 +4,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from intercloud.clouds.ability import Ability
 from intercloud.errors import ConfigError
-from intercloud.settings import SecretFrom, Settings, load
+from intercloud.settings import LabCloud, SecretFrom, Settings, load
 
 
 class Load(unittest.TestCase):
@@ -40,6 +41,14 @@ class Load(unittest.TestCase):
 
     def test_a_lab_cloud_needs_a_site(self) -> None:
         self.assertIn("clouds.x: the lab has no site 'x'", self.mistakes({"clouds": {"x": {"type": "lab"}}})[0])
+
+    def test_abilities_of_a_lab_cloud(self) -> None:
+        self.file.write_text(json.dumps({"clouds": {"lab-a": {"type": "lab", "abilities": ["cold"]}}}))
+        cloud = load(self.file).clouds["lab-a"]
+        assert isinstance(cloud, LabCloud)
+        self.assertEqual(cloud.abilities, {Ability.COLD})
+        (line,) = self.mistakes({"clouds": {"lab-a": {"type": "lab", "abilities": ["cold", "magic"]}}})
+        self.assertRegex(line, "^clouds.lab-a.abilities.1: expected 'cold', .*, found \"magic\"$")
 
     def test_what_is_not_json_is_told_with_its_line(self) -> None:
         self.assertIn("line 2 column", self.mistakes('{\n "clouds": }')[0])

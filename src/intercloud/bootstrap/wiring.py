@@ -47,7 +47,7 @@ def open_cloud(settings: Settings, name: str) -> Cloud:
     cloud = settings.clouds[name]
     if not isinstance(cloud, LabCloudSettings):
         raise Refused([f"cloud {name}: this version moves servers between lab clouds only, not {cloud.type}"])
-    return LabCloud(lab_spec(settings).place(cloud.site or name))
+    return LabCloud(lab_spec(settings).place(cloud.site or name), cloud.abilities)
 
 
 def vantage_prefix(settings: Settings) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from intercloud.cli.text import aligned
 from intercloud.migration.plan import Plan
 from intercloud.migration.request import Request
 from intercloud.model.site import WanPath
+from intercloud.model.strategy import Strategy
 from intercloud.planning.estimate import Estimate
 from intercloud.service import Service
 from intercloud.settings import load
@@ -32,7 +33,7 @@ def add_move(command: argparse.ArgumentParser) -> None:
     command.add_argument("--target", required=True, metavar="CLOUD")
     command.add_argument("--cluster", metavar="NAME", help="default: the source's only one")
     command.add_argument("--servers", type=values.names, default=frozenset(), metavar="A,B", help="default: all")
-    command.add_argument("--strategy", choices=("auto", "live", "cold"), default="auto")
+    command.add_argument("--strategy", choices=("auto", *Strategy), default="auto")
     command.add_argument("--config", type=Path, metavar="FILE", help="default: config.json, else the lab's defaults")
     command.add_argument("--output", choices=("text", "json"), default="text", help="what stdout gets")
 

@@ -8,6 +8,8 @@ class Ability(StrEnum):
 
     COLD = "cold"
     """A stopped server's disks can be read and written."""
+    WARM = "warm"
+    """A running server's disks can be read as of one moment, and then what has changed since."""
     HYPERVISOR = "hypervisor"
     """The hypervisor's monitor can be reached, so a running server can be moved."""
     POSTCOPY = "postcopy"

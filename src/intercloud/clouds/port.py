@@ -6,7 +6,7 @@ Every call raises CloudUnreachable when the cloud does not answer. Times are sec
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -55,18 +55,35 @@ class DiskRef:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """A part of a disk: bytes `start` up to, not including, `end`."""
+
+    start: Bytes
+    length: Bytes
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.start + self.length
+
+
+@dataclass(frozen=True)
 class Offer:
     """Bytes that can be read over NBD while the offer stands. size: bytes.
 
     uri: what the peer cloud reads over the WAN; local: what a process beside this cloud reads (a digest).
-    layer: of a disk over an image, the bytes of its qcow2 overlay, for a peer that has the image: less to carry.
+    mark: a name for this content of a disk, unlike any other; None when later offers will not say what changed since.
+    changed: mark of an earlier content → the parts, in order, in which this content may differ from that one: all that
+    has to be carried to a disk with that content. A new disk's mark is Disk.blank. What is not told: everything.
+    How a cloud knows is its own affair: a record of writes, or the digests of two snapshots.
     bitmaps: dirty bitmaps stored with a disk that can be read at `local`; they have missed no write since they began.
     """
 
     uri: str
     local: str
     size: Bytes
-    layer: str | None = None
+    mark: str | None = None
+    changed: Mapping[str, tuple[Extent, ...]] = field(default_factory=dict)
     bitmaps: tuple[str, ...] = ()
 
 
@@ -132,14 +149,24 @@ class Storage(Protocol):
         """Delete a base image, unless a disk still uses it."""
 
     def offer(self, what: Image | DiskRef) -> AbstractContextManager[Offer]:
-        """Offer an image file, or the content of a disk that nobody writes, to be read until the context ends."""
+        """Offer an image file or the content of a disk, to be read until the context ends.
+
+        With Ability.WARM the disk may be that of a running server: it is offered as at the moment of the call (as after
+        a power cut), while the server writes on; one disk of a server at a time. Raises CloudError for a disk that is
+        written otherwise. A context that ends without an exception says that a peer has this content: changes are then
+        told since this mark and no earlier one. After an exception, or a kill, every earlier mark stays good. What a
+        kill leaves at a running server (room is used for what it overwrites) goes with the next offer of its disks,
+        with monitor, stop_server, adopt_server and delete_server.
+        """
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
         """Fill an image, or a stopped server's disk, from a peer's offer; returns the bytes that crossed the WAN.
 
-        An image is visible to find_image only when it is whole and its digest is right.
+        An image is visible to find_image only when it is whole and its digest is right. The mark of what a disk was
+        filled with is kept beside it until its server is started; a disk whose mark is among offer.changed is given
+        just those parts, any other everything.
         Raises StoreFull before the first byte where that can be known; TransferError when the peer goes away:
-        a half-filled image is removed, a half-filled disk stays with its server.
+        a half-filled image is removed, a disk is left so that the next fetch makes it right.
         """
 
 
@@ -159,6 +186,12 @@ class Compute(Protocol):
     def stop_server(self, name: str) -> None:
         """Power a server off after its guest has had a few seconds to sync; its disks can then be offered."""
 
+    def adopt_server(self, name: str) -> None:
+        """Record that a server is an ordinary one from now on. Raises NotFound.
+
+        Of a move that it came by, or that was given up, nothing is left with it: no memory is awaited, no mark known.
+        """
+
     def delete_server(self, name: str) -> None:
         """Remove a server in whatever state, with its disks and devices. No error when there is none."""
 
@@ -177,9 +210,6 @@ class Hypervisor(Protocol):
 
         Counts against the quota from now on. Raises as create_server does; delete_server removes it.
         """
-
-    def adopt_server(self, name: str) -> None:
-        """Record that a received server has its memory and is an ordinary running server from now on."""
 
 
 class Cloud(Inventory, Storage, Compute, Hypervisor, Protocol):

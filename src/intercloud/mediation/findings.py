@@ -52,7 +52,7 @@ def _platforms(survey: Survey, strategy: Strategy) -> Iterator[Finding]:
                 survey.target,
                 f"its {what} is {its}, that of {survey.source} is {mine}"
                 + ("" if live else ": the servers boot on other hardware"),
-                f"give both the same {what}, or use --strategy cold"
+                f"give both the same {what}, or use --strategy warm or cold"
                 if live
                 else "look whether the guests have drivers",
                 blocking=live,

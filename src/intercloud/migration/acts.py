@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from intercloud.migration.settle import Action
-from intercloud.migration.steps import back, cold, finish, live, prepare, switch
+from intercloud.migration.steps import back, cold, finish, live, prepare, switch, warm
 from intercloud.migration.world import World
 from intercloud.model.strategy import Strategy
 
@@ -22,6 +22,13 @@ _ALWAYS: Mapping[Action, Act] = {
     Action.RELEASE: finish.release,
     Action.STAYS: prepare.remove_images,
 }
+_COLD: Mapping[Action, Act] = {
+    **_ALWAYS,
+    Action.LAND: cold.land,
+    Action.STOP: cold.stop,
+    Action.DELTA: cold.copy,
+    Action.COMMIT: cold.commit,
+}
 ACTS: Mapping[Strategy, Mapping[Action, Act]] = {
     Strategy.LIVE: {
         **_ALWAYS,
@@ -32,11 +39,6 @@ ACTS: Mapping[Strategy, Mapping[Action, Act]] = {
         Action.LET_RUN: switch.let_run,
         Action.THAW: back.thaw,
     },
-    Strategy.COLD: {
-        **_ALWAYS,
-        Action.LAND: cold.land,
-        Action.STOP: cold.stop,
-        Action.DELTA: cold.copy,
-        Action.COMMIT: cold.commit,
-    },
+    Strategy.WARM: {**_COLD, Action.ROUNDS: warm.copy_running},
+    Strategy.COLD: _COLD,
 }

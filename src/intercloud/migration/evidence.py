@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from intercloud.clouds.port import ServerState
 from intercloud.errors import CloudUnreachable, ControlError, IntercloudError, NotFound
+from intercloud.migration.notes import ServerNotes
 from intercloud.migration.settle import Disks, Evidence, Flows, Memory, Source, Target
 from intercloud.migration.world import Moving, Side, World
 from intercloud.model.strategy import Strategy
@@ -46,7 +47,7 @@ def look(world: World) -> dict[str, Evidence]:
 
     def one(moving: Moving) -> Evidence:
         source, target = _source(world, moving), _target(world, moving, own)
-        transfer, disks = Memory.IDLE, Disks.READY if moving.notes.proven else Disks.NONE
+        transfer, disks = Memory.IDLE, _noted(moving.notes)
         if world.plan.strategy is Strategy.LIVE and source in (Source.RUNS, Source.HALTED):
             try:
                 transfer, disks = _transfer(moving)
@@ -57,6 +58,11 @@ def look(world: World) -> dict[str, Evidence]:
         return Evidence(source, target, transfer, disks, flows[moving.name], ran)
 
     return dict(zip(world.moving, world.each(one, world.moving), strict=True))
+
+
+def _noted(notes: ServerNotes) -> Disks:
+    """Cold and warm: disks at rest do not tell how far their copies came."""
+    return Disks.READY if notes.proven else Disks.COPYING if notes.warm else Disks.NONE
 
 
 def _state(side: Side) -> ServerState | None:

@@ -25,7 +25,7 @@ class ServerNotes:
 
     last_sample: of the last moment before the stop; final_sample: when all had arrived. compared: disk → how both sides
     compare. proven: its disks at the target are proven to be those of the stopped source (cold, warm). booted: it had
-    to be booted on the way.
+    to be booted on the way. warm: its disks have been copied while it ran, in all the rounds that are worth it.
     """
 
     choice: Choice
@@ -36,6 +36,7 @@ class ServerNotes:
     compared: dict[str, DiskReport] = field(default_factory=dict)
     proven: bool = False
     booted: bool = False
+    warm: bool = False
 
     @property
     def digests_equal(self) -> bool | None:

@@ -27,7 +27,7 @@ from intercloud.units import show_seconds
 
 @dataclass(frozen=True)
 class Request:
-    """Move a cluster. servers: only these of it (empty: all); strategy: 'auto', 'live' or 'cold'.
+    """Move a cluster. servers: only these of it (empty: all); strategy: 'auto', 'live', 'warm' or 'cold'.
 
     started: time.monotonic(), started_at its wall-clock time: migration time counts from the request.
     run: name of the migration; made here unless it is given.

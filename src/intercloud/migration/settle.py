@@ -60,7 +60,10 @@ class Memory(StrEnum):
 
 
 class Disks(StrEnum):
-    """The disks' transfer. READY: in step with the source (live), or proven equal (cold, warm)."""
+    """The disks' transfer. COPYING: mirrors run (live), or the rounds are done and the last delta is not (warm).
+
+    READY: in step with the source (live), or proven equal (cold, warm).
+    """
 
     NONE = "none"
     COPYING = "copying"
@@ -114,7 +117,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where one server stands. ran: it ran when the migration was planned."""
+    """Where one server stands. ran: it ran when the migration was planned.
+
+    All of it is seen, but for the disks of a cold or warm move: how far those came is what the run has written down.
+    """
 
     source: Source
     target: Target

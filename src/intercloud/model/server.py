@@ -38,6 +38,11 @@ class Disk:
     image: Image | None = None
     held: Bytes | None = field(default=None, compare=False)
 
+    @property
+    def blank(self) -> str:
+        """The mark of its content when just made: its image's digest, or 'zeros'."""
+        return self.image.digest if self.image else "zeros"
+
 
 @dataclass(frozen=True)
 class Server:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from intercloud.model.evidence import BLOCK
 from intercloud.model.limits import blackout_limit
 from intercloud.model.server import Cluster, Image
 from intercloud.model.site import WanPath
@@ -52,14 +53,20 @@ def estimate(
     parts = [f"{at_most}{show_bytes(held)} of disks"]
     parts += [f"{show_bytes(images)} of images"] if images else []
     parts += [f"at most {show_bytes(memory)} of memory"] if live else []
-    blackout, blackout_basis = _live(cluster, path, overhead) if live else _cold(held, path, parts[0])
+    match strategy:
+        case Strategy.LIVE:
+            blackout, blackout_basis = _live(cluster, path, overhead)
+        case Strategy.WARM:
+            blackout, blackout_basis = _warm(len(disks), path)
+        case Strategy.COLD:
+            blackout, blackout_basis = _cold(held, path, parts[0])
     return Estimate(
         images,
         held,
         memory,
         crossing(images + held + memory, path),
         f"for {', '.join(parts)} at {show_rate(path.rate)}; setting up and verifying come on top"
-        + (", and what the servers write meanwhile" if live else ""),
+        + ("" if strategy is Strategy.COLD else ", and what the servers write meanwhile"),
         blackout,
         blackout_basis,
     )
@@ -78,6 +85,15 @@ def _live(cluster: Cluster, path: WanPath, overhead: Seconds) -> tuple[Seconds, 
         f"at least, for the last {show_bytes(SMALL)} of memory and {show_bytes(state)} of devices at "
         f"{show_rate(path.rate)}, {show_seconds(path.rtt / 2)} of way, {show_seconds(overhead)} to change flows, "
         "load and resume; longer for servers that write much",
+    )
+
+
+def _warm(disks: int, path: WanPath) -> tuple[Seconds, str]:
+    """A server writes when it shuts down: one block of each disk at the very least. More is not known beforehand."""
+    delta = Bytes(BLOCK * disks)
+    return crossing(delta, path), (
+        f"at least, for a last delta of one block ({show_bytes(Bytes(BLOCK))}) of each disk at {show_rate(path.rate)}; "
+        "all else that was written since the last round, shutting down, proving the disks and booting come on top"
     )
 
 

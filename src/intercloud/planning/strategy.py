@@ -6,6 +6,18 @@ from intercloud.clouds.ability import Ability
 from intercloud.model.strategy import Catchup, Choice, Strategy
 from intercloud.units import BitsPerSecond
 
+NEEDS = {
+    Strategy.LIVE: (Ability.HYPERVISOR, Ability.HYPERVISOR),
+    Strategy.WARM: (Ability.WARM, Ability.COLD),
+    Strategy.COLD: (Ability.COLD, Ability.COLD),
+}
+"""What a strategy needs at the source and at the target: a warm move fills disks of a stopped server, as a cold one."""
+BEST = {
+    Strategy.LIVE: "both clouds give access to the hypervisor",
+    Strategy.WARM: "the source's disks can be read while the servers run",
+}
+"""Strategies better than cold, the best first, each with what makes it possible."""
+
 
 def choose(wanted: str, source: Set[Ability], target: Set[Ability]) -> Choice:
     """Choose a strategy. wanted: 'auto' or a strategy's name, which is then taken as an order, possible or not.
@@ -14,16 +26,18 @@ def choose(wanted: str, source: Set[Ability], target: Set[Ability]) -> Choice:
     """
     if wanted != "auto":
         return Choice(Strategy(wanted), "as ordered")
-    lacking = impossible(Strategy.LIVE, source, target)
-    if lacking:
-        return Choice(Strategy.COLD, f"live impossible: {lacking}")
-    return Choice(Strategy.LIVE, "both clouds give access to the hypervisor")
+    lacking: list[str] = []
+    for strategy, reason in BEST.items():
+        if (lack := impossible(strategy, source, target)) is None:
+            return Choice(strategy, "; ".join([*lacking, reason]))
+        lacking.append(f"{strategy} impossible: {lack}")
+    return Choice(Strategy.COLD, "; ".join(lacking))
 
 
 def impossible(strategy: Strategy, source: Set[Ability], target: Set[Ability]) -> str | None:
     """Say why a strategy cannot be used between these clouds, or None."""
-    needed = Ability.HYPERVISOR if strategy is Strategy.LIVE else Ability.COLD
-    for abilities, side in ((source, "source"), (target, "target")):
+    at_source, at_target = NEEDS[strategy]
+    for abilities, needed, side in ((source, at_source, "source"), (target, at_target, "target")):
         if needed not in abilities:
             return f"the {side} does not offer '{needed}'"
     return None

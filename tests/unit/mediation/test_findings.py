@@ -93,16 +93,18 @@ class Findings(unittest.TestCase):
     def test_a_stopped_server_cannot_move_live(self) -> None:
         stopped = replace(FINE, states={"web": ServerState.STOPPED})
         self.assertIn("web: is stopped at a, not running; start it", self.only(stopped))
-        self.assertEqual(self.found(stopped, Strategy.COLD), ())
+        for strategy in (Strategy.WARM, Strategy.COLD):
+            self.assertEqual(self.found(stopped, strategy), ())
 
-    def test_other_hardware_blocks_a_live_move_and_is_a_note_for_a_cold_one(self) -> None:
+    def test_other_hardware_blocks_a_live_move_and_is_a_note_for_the_others(self) -> None:
         for change, words in (
             ({"cpu": "host"}, "b: its CPU model is host, that of a is qemu64"),
             ({"machine": "pc-i440fx-9.0"}, "b: its machine type is pc-i440fx-9.0, that of a is pc-i440fx-7.2"),
         ):
             other = replace(FINE, target_platform=replace(PLATFORM, **change))
             self.assertIn(words, self.only(other))
-            self.assertIn("boot on other hardware", self.only(other, Strategy.COLD, blocking=False))
+            for strategy in (Strategy.WARM, Strategy.COLD):
+                self.assertIn("boot on other hardware", self.only(other, strategy, blocking=False))
 
     def test_another_version_of_the_hypervisor_is_a_note_for_a_live_move(self) -> None:
         newer = replace(FINE, target_platform=replace(PLATFORM, hypervisor="QEMU 9.0.0"))

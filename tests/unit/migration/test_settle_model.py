@@ -54,7 +54,8 @@ class Server:
         if self.it.source in (Source.RUNS, Source.HALTED):
             self.deaths += 1
             broken = {"target": Target.OFF} if self.it.target is Target.FILLING else {}
-            self.set(source=Source.OFF, memory=Memory.IDLE, disks=Disks.NONE, **broken)
+            noted = self.it.target in (Target.OWN_OFF, Target.OWN_RUNS)  # how far copies at rest came is written down
+            self.set(source=Source.OFF, memory=Memory.IDLE, disks=self.it.disks if noted else Disks.NONE, **broken)
 
     def kill_target(self) -> None:
         ends = {Target.RUNS: Target.OFF, Target.OWN_RUNS: Target.OWN_OFF}
@@ -123,6 +124,8 @@ class Model:
                 server.set(memory=Memory.HELD)
             case Action.COPY:
                 server.set(target=Target.FILLING, memory=Memory.COPYING)
+            case Action.ROUNDS:
+                server.set(disks=Disks.COPYING)
             case Action.STOP:
                 server.set(source=Source.OFF)
             case Action.DELTA:
@@ -281,6 +284,11 @@ class Walks(unittest.TestCase):
 
     @settings(max_examples=500, deadline=None)
     @given(st.integers(1, 3), interruptions)
+    def test_warm(self, count: int, interruptions: dict[int, int]) -> None:
+        self.check(walk(Strategy.WARM, count, interruptions))
+
+    @settings(max_examples=500, deadline=None)
+    @given(st.integers(1, 3), interruptions)
     def test_cold(self, count: int, interruptions: dict[int, int]) -> None:
         self.check(walk(Strategy.COLD, count, interruptions))
 
@@ -291,12 +299,12 @@ class Walks(unittest.TestCase):
                     self.check(walk(Strategy.LIVE, 1, {first: what, second: then}))
 
     def test_any_interruption_of_a_gang(self) -> None:
-        for strategy, part, what in product((Strategy.LIVE, Strategy.COLD), range(1, 50), range(1, 16)):
+        for strategy, part, what in product(Strategy, range(1, 50), range(1, 16)):
             with self.subTest((strategy, part, what)):
                 self.check(walk(strategy, 2, {part: what}))
 
     def test_undisturbed_it_is_the_normal_way(self) -> None:
-        for strategy in (Strategy.LIVE, Strategy.COLD):
+        for strategy in Strategy:
             model = walk(strategy, 3, {})
             self.assertIs(model.ended, Action.MOVED)
             self.assertLess(model.turns, 14)

@@ -39,6 +39,16 @@ class Estimates(unittest.TestCase):
         self.assertAlmostEqual(found.blackout_s, 2 * MIB / 1e8 + 0.005)
         self.assertIn("shutting down and booting come on top", found.blackout_basis)
 
+    def test_warm_carries_disks_while_they_are_written_and_stands_still_for_a_block_of_each_at_least(self) -> None:
+        found = estimate(CLUSTER, [IMAGE], Strategy.WARM, PATH, OVERHEAD)
+        self.assertEqual((found.memory_bytes, found.disk_bytes), (0, 2 * MIB))
+        self.assertAlmostEqual(found.copy_s, 12 * MIB / 1e8 + 0.005)
+        self.assertIn("what the servers write meanwhile", found.copy_basis)
+        self.assertAlmostEqual(found.blackout_s, 2 * 65536 / 1e8 + 0.005)
+        self.assertRegex(
+            found.blackout_basis, r"^at least, .* of each disk at 800.0 .*since the last round, .* booting"
+        )
+
     def test_a_disk_of_unknown_content_counts_as_full_and_that_is_said(self) -> None:
         unknown = replace(SERVER, disks=(replace(SERVER.disks[0], held=None),))
         found = estimate(replace(CLUSTER, servers=(SERVER, unknown)), [], Strategy.COLD, PATH, OVERHEAD)

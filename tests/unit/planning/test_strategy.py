@@ -13,10 +13,20 @@ class Choose(unittest.TestCase):
     def test_live_where_both_give_access_to_the_hypervisor(self) -> None:
         self.assertIs(choose("auto", OPERATOR, OPERATOR).strategy, Strategy.LIVE)
 
-    def test_cold_where_one_does_not_and_it_says_which(self) -> None:
+    def test_not_live_where_one_does_not_and_it_says_which(self) -> None:
         choice = choose("auto", OPERATOR, TENANT)
-        self.assertIs(choice.strategy, Strategy.COLD)
+        self.assertIs(choice.strategy, Strategy.WARM)
         self.assertIn("the target does not offer 'hypervisor'", choice.why)
+
+    def test_warm_where_only_the_disks_of_running_servers_can_be_read(self) -> None:
+        choice = choose("auto", TENANT | {Ability.WARM}, TENANT)
+        self.assertIs(choice.strategy, Strategy.WARM)
+        self.assertIn("live impossible: the source does not offer 'hypervisor'", choice.why)
+
+    def test_cold_says_what_each_better_one_lacks(self) -> None:
+        why = choose("auto", TENANT, TENANT).why
+        self.assertIn("live impossible: the source does not offer 'hypervisor'", why)
+        self.assertIn("warm impossible: the source does not offer 'warm'", why)
 
     def test_an_order_is_an_order(self) -> None:
         self.assertIs(choose("cold", OPERATOR, OPERATOR).strategy, Strategy.COLD)

@@ -5,10 +5,11 @@ import os
 import random
 import re
 import selectors
+import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,54 +26,57 @@ PORTS = range(40000, 48000)
 """Of offers; a server's own ports (record.py) are below."""
 STALLED = 120.0
 """Seconds without progress after which a peer counts as gone."""
-CONTENT, LAYER = "content", "layer"
-"""Exports of an offer: the bytes offered; of a disk also the bytes of its top layer's file."""
+CONTENT = "content"
+"""The node that is offered, and its export."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """Where the exports of one offer can be read: over the WAN, and beside this cloud."""
+    """Where one offer can be read: over the WAN, and beside this cloud."""
 
     address: str
     port: int
     socket: Path
 
-    def uri(self, export: str) -> str:
+    @property
+    def uri(self) -> str:
         """What a peer reads."""
-        return f"nbd://{self.address}:{self.port}/{export}"
+        return f"nbd://{self.address}:{self.port}/{CONTENT}"
 
-    def local(self, export: str) -> str:
+    @property
+    def local(self) -> str:
         """What a process of this computer reads."""
-        return f"nbd+unix:///{export}?socket={self.socket}"
+        return f"nbd+unix:///{CONTENT}?socket={self.socket}"
 
 
 @contextmanager
-def serve(
-    place: Place, nodes: Sequence[str], exports: Mapping[str, str], bitmaps: Sequence[str] = ()
-) -> Iterator[Served]:
-    """Offer block nodes, read-only, until the context or this thread ends.
+def serve(place: Place, node: str, noted: Sequence[str] = ()) -> Iterator[Served]:
+    """Offer the node CONTENT, read-only, until the context or this thread ends.
 
-    nodes: what --blockdev takes; exports: export's name → node's name; bitmaps: of the content, for readers beside it.
+    node: what --blockdev takes; noted: its dirty bitmaps, for readers beside it, as is how deep its layers lie.
     """
-    with tempfile.TemporaryDirectory(dir=place.path, prefix="offer-") as work:
+    with tempfile.TemporaryDirectory(dir=place.path, prefix=f"offer-{os.getpid()}-") as work:
         served = Served(place.address, random.choice(PORTS), Path(work, "sock"))
         wan = f"addr.type=inet,addr.host={served.address},addr.port={served.port}"
-        with daemon(place, Path(work, "wan.pid"), commands(wan, nodes, exports)):
+        with daemon(place, Path(work, "wan.pid"), commands(wan, node)):
             local = f"addr.type=unix,addr.path={served.socket}"
-            with daemon(place, Path(work, "local.pid"), commands(local, nodes, exports, bitmaps)):
+            options = ["allocation-depth=on", *(f"bitmaps.{number}={name}" for number, name in enumerate(noted))]
+            with daemon(place, Path(work, "local.pid"), commands(local, node, options)):
                 yield served
 
 
-def commands(address: str, nodes: Sequence[str], exports: Mapping[str, str], bitmaps: Sequence[str] = ()) -> list[str]:
-    """Build the storage daemon's command line: one address each."""
-    words = ["qemu-storage-daemon"]
-    for node in nodes:
-        words += ["--blockdev", node]
-    words += ["--nbd-server", address]
-    for name, node in exports.items():
-        noted = (f",bitmaps.{n}={bitmap}" for n, bitmap in enumerate(bitmaps) if name == CONTENT)
-        words += ["--export", f"nbd,id={name},node-name={node},name={name},writable=off" + "".join(noted)]
-    return words
+def sweep(place: Place) -> None:
+    """Remove the folders of offers whose process was killed."""
+    for folder in place.path.glob("offer-*-*"):
+        if not Path("/proc", folder.name.split("-")[1]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def commands(address: str, node: str, options: Sequence[str] = ()) -> list[str]:
+    """Build the storage daemon's command line: one address each. options: of the export."""
+    words = ["qemu-storage-daemon", "--blockdev", node]
+    export = f"nbd,id={CONTENT},node-name={CONTENT},name={CONTENT},writable=off"
+    return [*words, "--nbd-server", address, "--export", ",".join([export, *options])]
 
 
 @contextmanager
@@ -95,34 +99,46 @@ def daemon(place: Place, pid_file: Path, words: Sequence[str]) -> Iterator[None]
 
 def file_node(path: Path) -> str:
     """A node for the bytes of a file."""
-    return f"driver=file,node-name=file,filename={escape(path)},read-only=on"
+    return f"driver=file,node-name={CONTENT},filename={escape(path)},read-only=on"
 
 
-def bitmaps(path: Path) -> tuple[str, ...]:
-    """Names of the dirty bitmaps that a qcow2 disk of nobody's holds whole: one in use was not stored at the end."""
+def disk_node(path: Path) -> str:
+    """A node for the content of a qcow2 disk."""
+    file = f"file.driver=file,file.filename={escape(path)}"
+    return f"driver=qcow2,node-name={CONTENT},{file},read-only=on"
+
+
+def bitmaps(path: Path) -> dict[str, bool]:
+    """Dirty bitmaps in a qcow2 disk of nobody's; false for one that was in use when its QEMU was killed."""
     told = json.loads(run(["qemu-img", "info", "-U", "--output=json", str(path)]))
     stored = told["format-specific"]["data"].get("bitmaps", ())
-    return tuple(each["name"] for each in stored if "in-use" not in each["flags"])
+    return {each["name"]: "in-use" not in each["flags"] for each in stored}
 
 
 def add_bitmap(path: Path, name: str) -> None:
     """Let a qcow2 disk note from now on what is written to it, whoever opens it; an earlier bitmap is replaced."""
     if name in bitmaps(path):
-        run(["qemu-img", "bitmap", "--remove", str(path), name])
+        remove_bitmap(path, name)
     run(["qemu-img", "bitmap", "--add", "-g", str(BLOCK), str(path), name])
 
 
-DISK_NODE = "driver=qcow2,node-name=disk,file=file,read-only=on"
-"""A node for the content of a qcow2 disk over the node of its file."""
+def remove_bitmap(path: Path, name: str) -> None:
+    """Remove a bitmap from a qcow2 disk of nobody's."""
+    run(["qemu-img", "bitmap", "--remove", str(path), name])
 
 
-def copy(namespace: str, uri: str, target: Path, options: Sequence[str], progress: Progress) -> Bytes:
+def peer_node(socket: Path, export: str) -> str:
+    """A node for what another NBD server of this computer exports."""
+    return f"driver=nbd,node-name={CONTENT},server.type=unix,server.path={escape(socket)},export={export},read-only=on"
+
+
+def copy(namespace: str, uri: str, target: Path, progress: Progress) -> Bytes:
     """Read an offer into a file with qemu-img convert; returns the bytes that crossed: data, not holes.
 
     Raises TransferError when the peer goes away or says nothing for two minutes.
     """
     total = data_bytes(namespace, uri)
-    words = ["qemu-img", "convert", "-p", "-f", "raw", *options, uri, str(target)]
+    words = ["qemu-img", "convert", "-p", "-f", "raw", "-O", "raw", uri, str(target)]
     with subprocess.Popen(
         inside(namespace, words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -139,6 +155,14 @@ def copy(namespace: str, uri: str, target: Path, options: Sequence[str], progres
 
 def percents(process: subprocess.Popen[bytes]) -> Iterator[float]:
     """Yield the progress that qemu-img prints, to its end; kill it when it stalls."""
+    for said in chunks(process):
+        found = re.findall(rb"\(([\d.]+)/100%\)", said)
+        if found:
+            yield float(found[-1])
+
+
+def chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """Yield what a program prints, as it comes, to its end; kill it when it stalls."""
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -146,9 +170,7 @@ def percents(process: subprocess.Popen[bytes]) -> Iterator[float]:
             said = os.read(process.stdout.fileno(), 4096)
             if not said:
                 return
-            found = re.findall(rb"\(([\d.]+)/100%\)", said)
-            if found:
-                yield float(found[-1])
+            yield said
     process.kill()
 
 

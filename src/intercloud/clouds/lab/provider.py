@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from intercloud.clouds.ability import Ability
-from intercloud.clouds.lab import nbd, wan
+from intercloud.clouds.lab import blocks, fleece, nbd, wan
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import CPU, MACHINE, node, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
@@ -18,7 +18,7 @@ from intercloud.clouds.lab.run import run
 from intercloud.clouds.lab.server import Guest, files
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.lab.store import Store, file_digest, locked
-from intercloud.clouds.port import About, DiskRef, Landing, Monitor, Offer, Progress, ServerState
+from intercloud.clouds.port import About, DiskRef, Extent, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached, TransferError
 from intercloud.model.server import Cluster, Image, Server
 from intercloud.model.site import Placement, Platform, Quota, WanPath
@@ -36,9 +36,13 @@ def platform() -> Platform:
 
 @dataclass(frozen=True)
 class LabCloud:
-    """One site of a lab as a cloud; the whole state is on disk, so any process may make its own."""
+    """One site of a lab as a cloud; the whole state is on disk, so any process may make its own.
+
+    allowed: what it may offer of what it can, so that it can be as a tenant sees a cloud.
+    """
 
     place: Place
+    allowed: frozenset[Ability] = frozenset(Ability)
 
     @property
     def name(self) -> str:
@@ -53,12 +57,12 @@ class LabCloud:
     # Inventory
 
     def about(self) -> About:
-        """Name it. It can do everything, except post-copy where the kernel has no userfaultfd."""
+        """Name it. It can do everything that it may, except post-copy where the kernel has no userfaultfd."""
         self.require_up()
         missing = set() if Path("/proc/sys/vm/unprivileged_userfaultfd").exists() else {Ability.POSTCOPY}
         return About(
             self.name,
-            frozenset(set(Ability) - missing),
+            self.allowed - missing,
             self.place.site(),
             clock=time.time(),
             platform=platform(),
@@ -137,20 +141,29 @@ class LabCloud:
 
     @contextmanager
     def offer(self, what: Image | DiskRef) -> Iterator[Offer]:
-        """Offer an image's bytes, or a disk's content and its top layer."""
+        """Offer an image's bytes, or a disk's content with what is known of its changes."""
         if isinstance(what, Image):
-            with nbd.serve(self.place, [nbd.file_node(self.store.base(what))], {nbd.CONTENT: "file"}) as served:
-                yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.size)
+            with nbd.serve(self.place, nbd.file_node(self.store.base(what))) as served:
+                yield Offer(served.uri, served.local, what.size)
             return
-        path = self.guest(what.server).files.disk(what.disk.name)
-        exports = {nbd.CONTENT: "disk", nbd.LAYER: "file"}
-        bitmaps = nbd.bitmaps(path)
-        with nbd.serve(self.place, [nbd.file_node(path), nbd.DISK_NODE], exports, bitmaps) as served:
-            layer = served.uri(nbd.LAYER) if what.disk.image is not None else None
-            yield Offer(served.uri(nbd.CONTENT), served.local(nbd.CONTENT), what.disk.size, layer, bitmaps)
+        guest, disk = self.guest(what.server), what.disk
+        if Ability.WARM in self.allowed and guest.state() is ServerState.RUNNING:
+            with (
+                fleece.frozen(guest, disk) as frozen,
+                nbd.serve(self.place, nbd.peer_node(guest.files.nbd, fleece.NAME)) as served,
+            ):
+                changed = fleece.changed(frozen.uri, disk, frozen.marks, layers=2)
+                yield Offer(served.uri, frozen.uri, disk.size, frozen.mark, changed)
+            return
+        path = guest.files.disk(disk.name)
+        noted = [name for name, whole in nbd.bitmaps(path).items() if whole]
+        marks, others = fleece.split(noted)
+        with nbd.serve(self.place, nbd.disk_node(path), noted) as served:
+            changed = fleece.changed(served.local, disk, marks, layers=1)
+            yield Offer(served.uri, served.local, disk.size, None, changed, others)
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
-        """Fill an image, or a stopped server's disk; of a disk over an image that is here too, only its top layer."""
+        """Fill an image, or a stopped server's disk: with what it lacks, or else with all that its image lacks."""
         if isinstance(what, Image):
             return self.fetch_image(what, offer, progress)
         moved = self.fetch_disk(what, offer, progress)
@@ -163,14 +176,24 @@ class LabCloud:
         guest = self.guest(what.server)
         if guest.pid() is not None:
             raise CloudError(f"{self.name}: {what.server} runs; its disk cannot be filled")
-        path = guest.files.disk(what.disk.name)
-        if what.disk.image is None or offer.layer is None:
-            return nbd.copy(self.place.namespace, offer.uri, path, ["-n", "-O", "qcow2"], progress)
-        base = self.store.base(what.disk.image)
+        disk, path, mark = what.disk, guest.files.disk(what.disk.name), guest.files.mark(what.disk.name)
+        lacking = offer.changed.get(mark.read_text()) if mark.exists() else None
         part = path.with_suffix(".part")
-        moved = nbd.copy(self.place.namespace, offer.layer, part, ["-O", "raw"], progress)
-        run(["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", str(base), "-F", what.disk.image.format, str(part)])
-        part.replace(path)
+        if lacking is not None:
+            moved = blocks.pull(self.place.namespace, offer.uri, lacking, part, progress)
+            blocks.lay(part, path)
+            blocks.merge(part)
+        else:
+            lacking = offer.changed.get(disk.blank, (Extent(Bytes(0), disk.size),))
+            moved = blocks.pull(self.place.namespace, offer.uri, lacking, part, progress)
+            if disk.image is None:
+                blocks.lay(part)
+            else:
+                blocks.lay(part, self.store.base(disk.image), disk.image.format)
+            mark.unlink(missing_ok=True)
+            part.replace(path)
+        if offer.mark is not None:
+            mark.write_text(offer.mark)
         return moved
 
     def fetch_image(self, image: Image, offer: Offer, progress: Progress) -> Bytes:
@@ -178,7 +201,7 @@ class LabCloud:
         with self.store.incoming(image) as part:
             if part is None:
                 return Bytes(0)
-            moved = nbd.copy(self.place.namespace, offer.uri, part, ["-O", "raw"], progress)
+            moved = nbd.copy(self.place.namespace, offer.uri, part, progress)
             os.truncate(part, image.size)
             if file_digest(part) != image.digest:
                 raise TransferError(f"{self.name}: image {image.name} arrived with another digest than {image.digest}")
@@ -201,6 +224,14 @@ class LabCloud:
         """Power a server off."""
         self.guest(name).power_off()
 
+    def adopt_server(self, name: str) -> None:
+        """Record that a server is an ordinary one, and forget what a warm move has recorded of its disks."""
+        with self.lock():
+            guest = self.guest(name)
+            save(replace(guest.record, incoming=False), guest.files.record)
+        fleece.forget(guest)
+        nbd.sweep(self.place)
+
     def delete_server(self, name: str) -> None:
         """Remove a server."""
         with self.lock():
@@ -208,6 +239,7 @@ class LabCloud:
             if record is not None:
                 Guest(self.place, record).remove()
             shutil.rmtree(files(self.place, name).directory, ignore_errors=True)
+        nbd.sweep(self.place)
 
     def server_state(self, name: str) -> ServerState:
         """Ask the process, if there is one."""
@@ -220,13 +252,16 @@ class LabCloud:
 
     def monitor(self, name: str) -> Monitor:
         """Find the monitor of a server whose process lives."""
+        self.require_hypervisor()
         guest = self.guest(name)
         if guest.pid() is None:
             raise NotFound(f"{self.name}: server {name} has no process")
+        fleece.tidy(guest)
         return self.monitor_of(guest)
 
     def receive_server(self, cluster: Cluster, server: Server) -> Landing:
         """Make a server that waits for its memory; the same again finds it waiting, or makes it wait again."""
+        self.require_hypervisor()
         guest = self.make(cluster, server, incoming=True)
         guest.boot(accelerator(self.place.lab.cache))
         return Landing(
@@ -237,18 +272,17 @@ class LabCloud:
             placement=guest.placement,
         )
 
-    def adopt_server(self, name: str) -> None:
-        """Record that a received server is an ordinary one."""
-        with self.lock():
-            guest = self.guest(name)
-            save(replace(guest.record, incoming=False), guest.files.record)
-
     # Parts of the above
 
     def require_up(self) -> None:
         """Raise CloudUnreachable when the site was not brought up since this computer started."""
         if not self.place.is_up():
             raise CloudUnreachable(f"{self.name} is not up; run: intercloud lab up")
+
+    def require_hypervisor(self) -> None:
+        """Raise CloudError when this cloud is as a tenant sees it."""
+        if Ability.HYPERVISOR not in self.allowed:
+            raise CloudError(f"{self.name} gives no access to its hypervisor; move its servers warm or cold")
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold what guards the site's records and its quota."""

@@ -77,6 +77,21 @@ class Files:
         return self.directory / "own.sock"
 
     @property
+    def nbd(self) -> Path:
+        """The socket at which the guest's QEMU serves a disk as of one moment."""
+        return self.directory / "nbd.sock"
+
+    @property
+    def aside(self) -> Path:
+        """What the guest has overwritten since that moment."""
+        return self.directory / "aside.qcow2"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever reads a disk as of one moment."""
+        return self.directory / "lock"
+
+    @property
     def serial(self) -> Path:
         """What the guest printed."""
         return self.directory / "serial.log"
@@ -95,6 +110,10 @@ class Files:
         """A disk's top layer."""
         check_name(name)
         return self.directory / f"disk-{name}.qcow2"
+
+    def mark(self, disk: str) -> Path:
+        """The mark of the content that a disk was filled with, while the server has not run since."""
+        return self.disk(disk).with_suffix(".mark")
 
 
 def node(disk: str) -> str:

@@ -88,6 +88,8 @@ class Guest:
         if self.pid() is not None:
             return
         self.add_taps()
+        for disk in self.record.server.disks:
+            self.files.mark(disk.name).unlink(missing_ok=True)
         taps = tuple(self.placement.ports.values())
         words = command(self.record.server, self.files, taps, accelerator, incoming=self.record.incoming)
         run(inside(self.place.namespace, words))
@@ -122,6 +124,7 @@ class Guest:
             with suppress(CloudError):  # one that hangs is killed
                 kill([pid], END_TIME, signal.SIGTERM)  # so that it stores its disks' dirty bitmaps
         self.kill()
+        self.files.aside.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """Cut the power."""

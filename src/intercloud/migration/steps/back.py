@@ -24,11 +24,13 @@ def clean(world: World, servers: Iterable[str]) -> None:
             mirror.abandon(moving.source.qmp)
             proof.forget(moving)
             moving.memory_at_source.wait_ended(ENDS)
+        else:
+            world.source.adopt_server(moving.name)
         moving.target.close()
         for nic in moving.server.nics:
             world.control.unplug(nic.mac, world.there)
         world.target.delete_server(moving.name)
-        moving.notes.proven = False
+        moving.notes.proven = moving.notes.warm = False
 
     world.each(remove, servers)
     world.archive.drop(world.plan.run)
