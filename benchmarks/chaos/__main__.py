@@ -82,7 +82,7 @@ def disturb(house: House, fault: Fault, phase: str, delay: float) -> Sample:
     began = time.monotonic()
     with house.probe() as probe:
         environment = clock_environment(house.folder) if fault.inject is set_clock_back else {}
-        words = ("migrate", "--source", source, "--target", target, "--output", "json")
+        words = ("migrate", "--source", source, "--target", target, "--output", "json", "--strategy", fault.strategy)
         move = Move(house.command(*words), environment)
         healing = None
         if move.wait_phase(phase):

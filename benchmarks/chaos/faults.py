@@ -19,6 +19,8 @@ from intercloud.model.server import Disk
 from intercloud.units import MIB, Bytes
 
 PHASES = ("base images", "landing", "disks", "memory", "switchover", "adopt", "verify", "release")
+BY_DISKS = ("stop", "last delta", "commit", "start target", "verify", "release")
+"""Phases that only a cold or warm move has, and what follows."""
 MOVING = ("landing", "disks", "memory", "switchover", "verify")
 Heal = Callable[[], None]
 
@@ -39,7 +41,7 @@ class Fault:
 
     program: whether the program dies, so that the run must be resumed. cuts: whether the fault itself cuts connections
     (a server's process dies, or its site stands still), so that those are not counted as broken.
-    delays: seconds after a phase began.
+    delays: seconds after a phase began. strategy: of the move that is disturbed.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Fault:
     lasts: float | None = None
     program: bool = False
     cuts: bool = False
+    strategy: str = "live"
 
 
 def nothing() -> None:
@@ -196,6 +199,14 @@ FAULTS = (
     Fault(
         "program killed at a moment", kill_program, ("landing", "disks", "memory", "switchover", "verify"),
         (0.05, 0.12, 0.2, 0.28, 0.4, 1.0), program=True,
+    ),
+    Fault(
+        "program killed in a warm move", kill_program, ("landing", "rounds", *BY_DISKS), (0.0, 0.3), program=True,
+        cuts=True, strategy="warm",
+    ),
+    Fault(
+        "program killed in a cold move", kill_program, ("landing", *BY_DISKS), (0.0, 0.3), program=True, cuts=True,
+        strategy="cold",
     ),
     Fault("controller killed", kill_controller, MOVING, (0.1,), lasts=2.0),
     Fault("switch of the source killed", kill_switch("source"), MOVING, (0.1,), lasts=1.0),

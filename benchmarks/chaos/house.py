@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from intercloud.bootstrap.wiring import control_folder, lab_spec, open_cloud, vantage_prefix
 from intercloud.clouds.lab import demo
@@ -22,6 +23,7 @@ from intercloud.control.client import ControlClient
 from intercloud.endpoints.observer import Probe
 from intercloud.endpoints.result import ProbeConfig
 from intercloud.settings import Settings, load
+from intercloud.transfer.digest import COPIED
 from intercloud.transfer.mirror import ready
 from intercloud.transfer.qmp import Qmp
 
@@ -147,15 +149,21 @@ class House:
             endpoints = control.registry().endpoints.values()
         found += [f"{away}: port of {e.name}" for e in endpoints if away in e.ports]
         for server in demo.TIERS:
-            with Qmp(self.cloud(home).monitor(server).path, server) as qemu:
-                found += [f"{server}: a mirror" for _ in ready(qemu)]
-                nodes = qemu.execute("query-named-block-nodes", flat=True)
-                found += [
-                    f"{server}: node {n['node-name']}" for n in nodes if str(n["node-name"]).startswith("mirror-")
-                ]  # type: ignore[index]
+            found += [f"{server}: {each}" for each in self.in_hypervisor(home, server)]
+        found += [str(path) for path in self.place(home).path.rglob("aside*")]
+        found += [str(path) for cloud in CLOUDS for path in self.place(cloud).path.glob("offer-*")]
         listed = json.loads(self.run("migrations", "list", "--output", "json").stdout or "[]")
         found += [f"migration {run['run']}: {run['state']}" for run in listed if run["state"] not in ENDED]
         return found
+
+    def in_hypervisor(self, cloud: str, server: str) -> list[str]:
+        """What a move has left in a running server's hypervisor; the bitmap that verifies the move later is no such."""
+        with Qmp(self.cloud(cloud).monitor(server).path, server) as qemu:
+            mirrors = ["a mirror" for _ in ready(qemu)]
+            nodes = cast("list[dict[str, Any]]", qemu.execute("query-named-block-nodes", flat=True))
+        bitmaps = {bitmap["name"] for node in nodes for bitmap in node.get("dirty-bitmaps", ())}
+        stray = [f"node {node['node-name']}" for node in nodes if str(node["node-name"]).startswith("mirror-")]
+        return mirrors + stray + [f"bitmap {name}" for name in bitmaps if name.startswith("mark-") or name == COPIED]
 
     def probe(self) -> Probe:
         """Watch the application from where its clients are, whatever happens to the program."""
