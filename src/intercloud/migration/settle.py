@@ -339,6 +339,6 @@ def _as_gang(want: Action, it: Evidence, behind: Collection[Action], run: Run) -
     allowed = {Action.LET_RUN, Action.START_TARGET} if want is Action.LET_RUN else {want}
     if set(behind) <= allowed or (want is Action.LET_RUN and run.commit is Commit.YES):
         return want
-    if run.commit is Commit.MAYBE and Action.WAIT in behind:
+    if want is Action.LET_RUN and run.commit is Commit.MAYBE and Action.WAIT in behind:
         return Action.WAIT  # whom we cannot see may have crossed
     return Action.THAW

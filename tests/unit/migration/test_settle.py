@@ -163,6 +163,7 @@ class Gangs(unittest.TestCase):
         maybe = Run(Strategy.LIVE, commit=Commit.MAYBE)
         self.assertEqual(self.act(self.loaded, unseen, run=maybe)[0], Action.WAIT)
         self.assertEqual(self.act(self.loaded, unseen), (Action.THAW, ("s0",)))
+        self.assertEqual(self.act(self.flushed, unseen, run=maybe), (Action.THAW, ("s0",)))
 
     def test_a_server_whose_source_died_complete_at_the_target_runs_there(self) -> None:
         died = Evidence(Source.OFF, Target.LOADED, flows=Flows.TARGET)
