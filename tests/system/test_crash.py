@@ -133,7 +133,7 @@ class CutOff(unittest.TestCase):
         pid = self.house.cloud(self.there).guest("web").pid()
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)  # it cannot be seen whether this target runs
-        self.addCleanup(os.kill, pid, signal.SIGCONT)
+        self.addCleanup(subprocess.run, ["kill", "-CONT", str(pid)], capture_output=True, check=False, timeout=10)
         stuck = self.house.run("migrations", "resume", run, "--quiet")
         self.assertEqual(stuck.returncode, 1)
         self.assertIn("needs the operator", stuck.stderr)

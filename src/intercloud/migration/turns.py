@@ -25,6 +25,8 @@ PATIENCE = Seconds(60.0)
 """Longest time that something unclear, or an act that must succeed, is tried again before the operator is asked."""
 PAUSE = Seconds(0.5)
 """Seconds between two tries."""
+MOST_TURNS = 60
+"""Turns of one process, waiting left out: a move needs ten, a disturbed one twenty. More is going round in circles."""
 ENDS = {Action.MOVED: Status.COMPLETED, Action.STAYS: Status.ROLLED_BACK, Action.ASK: Status.NEEDS_OPERATOR}
 SUSPENDED = (Status.NEEDS_OPERATOR, Status.FAILED)
 """Ends after which the same run can be resumed."""
@@ -41,6 +43,7 @@ class Turns:
     _unclear: float | None = None
     _fresh: bool = False
     _announced: Turn | None = None
+    _made: int = 0
 
     def turn(self) -> str:
         """Make one turn; returns its record. Never raises."""
@@ -106,6 +109,11 @@ class Turns:
     def _act(self, turn: Turn) -> None:
         if turn.action is Action.WAIT:
             self._wait(turn)
+            return
+        self._made += 1
+        if self._made > MOST_TURNS:
+            self.world.notes.trouble.append(f"no end after {MOST_TURNS} turns; the last: {turn.action}: {turn.why}")
+            self.world.notes.ended = Status.NEEDS_OPERATOR
             return
         act = ACTS[self.world.plan.strategy].get(turn.action)
         if act is not None:
