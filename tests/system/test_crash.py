@@ -141,10 +141,11 @@ class CutOff(unittest.TestCase):
         self.assertIn(f"intercloud migrations resume {run} --stopped {self.here}", stuck.stderr)
         self.assertIn(f"intercloud migrations rollback {run} --stopped {self.there}", stuck.stderr)
         self.assertEqual(self.listed()["state"], "waits for the operator")
-        os.kill(pid, signal.SIGCONT)
-        done = self.house.run("resume", "--quiet")
+        os.kill(pid, signal.SIGKILL)  # now it can: it does not
+        done = self.house.run("migrations", "rollback", run, "--quiet")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assert_whole(self.there)
+        self.assertEqual(self.listed()["state"], "rolled-back")
+        self.assert_whole(self.here)
 
 
 if __name__ == "__main__":
