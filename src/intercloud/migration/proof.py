@@ -84,6 +84,12 @@ def compare(world: World, moving: Moving) -> None:
             told(disk.size)
 
 
+def was_booted(world: World, moving: Moving) -> bool:
+    """Whether a live-moved server was booted at the target since: its hypervisor's note of writes is not whole then."""
+    qemu, there, bitmap = moving.target.qmp, moving.target.monitor, since(world.plan.run)
+    return not all(LiveDisk.at(there, qemu, disk.name).notes(bitmap) for disk in moving.server.disks)
+
+
 def _frozen(moving: Moving, source: LiveDisk, name: str) -> BlockDigests:
     if name in moving.digests and source.notes(COPIED):
         again = source.digest_blocks(source.written(COPIED))

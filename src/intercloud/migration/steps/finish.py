@@ -29,12 +29,19 @@ def adopt(world: World, servers: Iterable[str]) -> None:
 
 def verify(world: World, servers: Iterable[str]) -> None:
     """Ask the application, and compare the disks of both sides. Raises VerifyError; the source is then kept."""
+    servers = tuple(servers)
     problems: list[str] = []
     live = world.plan.strategy is Strategy.LIVE
+    for name in servers:
+        moving = world.moving[name]
+        moving.notes.booted |= not live or proof.was_booted(world, moving)  # by whom, that was perhaps never recorded
     if live and world.plan.limits.verify_digests:  # first: asking the application costs the moved servers more
         for name in servers:  # one after the other: the moved servers need the processors more
             moving = world.moving[name]
-            if not moving.notes.booted:  # else nothing tells what it has written since
+            if moving.notes.booted:
+                lost = f"{name} was booted at {world.plan.target}: nothing tells what it wrote since, so that its disks"
+                world.notes.trouble.append(f"{lost} cannot be compared")
+            else:
                 proof.compare(world, moving)
         problems = proof.problems(world)
     problems += _application(world)
