@@ -94,6 +94,8 @@ def disturb(house: House, fault: Fault, phase: str, delay: float) -> Sample:
             healing.wait()
         note(sample, report, move.lines)
         resume(house, sample)
+        if sample.ended == "cut off":  # killed when all was done
+            sample.ended = newest(house)
         seen = probe.stop()
     sample.took_s = time.monotonic() - began
     sample.writes_acknowledged, sample.writes_lost, sample.tcp_broken = seen.acknowledged, seen.lost_writes, seen.broken
@@ -121,6 +123,12 @@ def resume(house: House, sample: Sample) -> None:
         done = house.run("migrations", "resume", waiting[0], "--output", "json", "--quiet")
         text = done.stdout
         note(sample, json.loads(text) if text.startswith("{") else None, done.stderr.splitlines())
+
+
+def newest(house: House) -> str:
+    """How the newest migration on record stands."""
+    listed = json.loads(house.run("migrations", "list", "--output", "json").stdout or "[]")
+    return listed[0]["state"] if listed else "none"
 
 
 def unfinished(house: House) -> list[str]:
