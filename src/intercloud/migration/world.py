@@ -189,11 +189,6 @@ class World:
         """Name of the target's site."""
         return self.target.about().site.name
 
-    @property
-    def macs(self) -> tuple[str, ...]:
-        """MAC addresses of all cards of all servers."""
-        return self.macs_of(self.moving)
-
     def macs_of(self, servers: Iterable[str]) -> tuple[str, ...]:
         """MAC addresses of all cards of some servers."""
         return tuple(nic.mac for name in servers for nic in self.moving[name].server.nics)

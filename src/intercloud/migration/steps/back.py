@@ -79,10 +79,7 @@ def start_source(world: World, servers: Iterable[str]) -> None:
         moving.notes.booted = True
         world.source.start_server(moving.name)
         moving.source.close()
-        for nic in moving.server.nics:
-            port = world.control.registry().endpoint(nic.mac).ports.get(world.here)
-            if port:
-                world.control.plug(nic.mac, world.here, port)
+        _plug_anew(world, moving, world.here)
 
     world.each(start, servers)
 
@@ -96,9 +93,13 @@ def start_target(world: World, servers: Iterable[str]) -> None:
             world.target.adopt_server(moving.name)
             world.target.start_server(moving.name)
             moving.target.close()
-            for nic in moving.server.nics:
-                port = world.control.registry().endpoint(nic.mac).ports.get(world.there)
-                if port:
-                    world.control.plug(nic.mac, world.there, port)
+            _plug_anew(world, moving, world.there)
 
     world.each(start, servers)
+
+
+def _plug_anew(world: World, moving: Moving, site: str) -> None:
+    """Plug a booted server's cards again where they were: its devices may have been made anew."""
+    for nic in moving.server.nics:
+        if port := world.control.registry().endpoint(nic.mac).ports.get(site):
+            world.control.plug(nic.mac, site, port)
