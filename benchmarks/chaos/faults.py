@@ -39,7 +39,7 @@ class Trial:
 class Fault:
     """One kind. inject: does it, and returns what heals it after `lasts` seconds (None: when the move has ended).
 
-    program: whether the program dies, so that the run must be resumed. cuts: whether the fault itself cuts connections
+    cuts: whether the fault itself cuts connections
     (a server's process dies, or its site stands still), so that those are not counted as broken.
     delays: seconds after a phase began. strategy: of the move that is disturbed.
     """
@@ -49,7 +49,6 @@ class Fault:
     phases: Sequence[str] = MOVING
     delays: Sequence[float] = (0.0,)
     lasts: float | None = None
-    program: bool = False
     cuts: bool = False
     strategy: str = "live"
 
@@ -195,17 +194,17 @@ def set_clock_back(trial: Trial) -> Heal:
 
 
 FAULTS = (
-    Fault("program killed at a step's begin", kill_program, PHASES, program=True),
+    Fault("program killed at a step's begin", kill_program, PHASES),
     Fault(
         "program killed at a moment", kill_program, ("landing", "disks", "memory", "switchover", "verify"),
-        (0.05, 0.12, 0.2, 0.28, 0.4, 1.0), program=True,
+        (0.05, 0.12, 0.2, 0.28, 0.4, 1.0),
     ),
     Fault(
-        "program killed in a warm move", kill_program, ("landing", "rounds", *BY_DISKS), (0.0, 0.3), program=True,
+        "program killed in a warm move", kill_program, ("landing", "rounds", *BY_DISKS), (0.0, 0.3),
         cuts=True, strategy="warm",
     ),
     Fault(
-        "program killed in a cold move", kill_program, ("landing", *BY_DISKS), (0.0, 0.3), program=True, cuts=True,
+        "program killed in a cold move", kill_program, ("landing", *BY_DISKS), (0.0, 0.3), cuts=True,
         strategy="cold",
     ),
     Fault("controller killed", kill_controller, MOVING, (0.1,), lasts=2.0),
