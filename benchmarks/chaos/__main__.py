@@ -219,18 +219,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = [(named[name], phase, delay) for name, phase, delay in SHORT]
     if not plan:
         parser.error(f"no kind has {options.only!r} in its name; there are: {', '.join(f.name for f in FAULTS)}")
+    options.results.mkdir(exist_ok=True)
     began = datetime.now(UTC)
+    path = options.results / f"chaos-{began:%Y%m%d-%H%M%S}.json"
+    facts = {"version": 1, "began": began.isoformat(), "cpus": os.cpu_count(), "seed": options.seed}
+    samples: list[Sample] = []
     with tempfile.TemporaryDirectory(prefix="intercloud-") as folder:
         house = House(Path(folder))
         try:
             house.up()
-            samples = list(run(house, plan, time.monotonic() + 60 * options.minutes))
+            for sample in run(house, plan, time.monotonic() + 60 * options.minutes):
+                samples.append(sample)
+                path.write_text(json.dumps(facts | {"samples": [asdict(s) for s in samples]}, indent=1) + "\n")
         finally:
             house.close()
-    options.results.mkdir(exist_ok=True)
-    path = options.results / f"chaos-{began:%Y%m%d-%H%M%S}.json"
-    facts = {"version": 1, "began": began.isoformat(), "cpus": os.cpu_count(), "seed": options.seed}
-    path.write_text(json.dumps(facts | {"samples": [asdict(s) for s in samples]}, indent=1) + "\n")
     sys.stdout.write(f"{table(samples)}\n\nevery sample: {path}\n")
     return 0 if all(s.good for s in samples if s.injected) else 1
 

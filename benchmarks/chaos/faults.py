@@ -187,10 +187,9 @@ def freeze_database(trial: Trial) -> Heal:
 
 
 def set_clock_back(trial: Trial) -> Heal:
-    """Set the program's clock back by an hour (libfaketime re-reads this file)."""
-    clock = trial.house.folder / "clock"
-    clock.write_text("-3600s\n")
-    return lambda: (clock.write_text("+0\n"), None)[1]
+    """Set the program's clock back by an hour."""
+    set_clock(trial.house.folder, "-3600s")
+    return lambda: set_clock(trial.house.folder, "+0")
 
 
 FAULTS = (
@@ -253,14 +252,24 @@ class Healing:
         self.now()
 
 
+def set_clock(folder: Path, offset: str) -> None:
+    """Tell every program that runs with `clock_environment` how far its clock is off; at once, never half written."""
+    (folder / "clock.new").write_text(f"{offset}\n")
+    (folder / "clock.new").replace(folder / "clock")
+
+
 def clock_environment(folder: Path) -> dict[str, str]:
-    """What makes a program read its clock through libfaketime, which follows the file `clock` in this folder."""
-    (folder / "clock").write_text("+0\n")
+    """What makes a program read its clock through libfaketime, which re-reads the file `clock` in this folder."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
         raise SystemExit("chaos: libfaketime is not installed; run make install")
+    waits = folder / "monotonic.so"
+    if not waits.exists():
+        source = Path(__file__).with_name("monotonic.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", waits, source], check=True, timeout=60)
+    set_clock(folder, "+0")
     return {
-        "LD_PRELOAD": str(found[0]),
+        "LD_PRELOAD": f"{waits} {found[0]}",
         "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
