@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -157,7 +158,13 @@ def run(house: House, plan: Sequence[tuple[Fault, str, float]], until: float) ->
         if time.monotonic() > until:
             sys.stderr.write(f"chaos: the time is over after {number - 1} of {len(plan)} faults\n")
             return
-        sample = disturb(house, fault, phase, delay)
+        try:
+            sample = disturb(house, fault, phase, delay)
+        except (SystemExit, IntercloudError, AssertionError, subprocess.SubprocessError) as error:
+            # whatever could not be done about a fault is a result too, and none of the good ones
+            sample = Sample(
+                fault.name, phase, delay, injected=True, ended="trial failed", message=str(error), stuck=True
+            )
         verdict = "good" if sample.good else f"NOT GOOD: {asdict(sample)}"
         sys.stderr.write(
             f"[{number}/{len(plan)}] {fault.name}, {phase} + {delay:.2f} s: {sample.ended}, resumed {sample.resumed} x,"

@@ -57,9 +57,10 @@ def _controller_up(spec: LabSpec, settings: Settings) -> None:
 
 
 def _server_up(clouds: list[LabCloud], cluster: Cluster, server: Server, control: ControlClient) -> None:
-    """Boot a server where it is; a new one at the first cloud."""
-    home = next((c for c in clouds if c.server_state(server.name) is not ServerState.ABSENT), clouds[0])
-    if home.server_state(server.name) in (ServerState.RUNNING, ServerState.PAUSED):
+    """Boot a server where it is; a new one at the first cloud. One at two clouds is being moved, and left alone."""
+    homes = [cloud for cloud in clouds if cloud.server_state(server.name) is not ServerState.ABSENT]
+    home = homes[0] if homes else clouds[0]
+    if len(homes) > 1 or home.server_state(server.name) in (ServerState.RUNNING, ServerState.PAUSED):
         return
     placement = home.create_server(cluster, server)
     home.start_server(server.name)
