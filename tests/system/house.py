@@ -1,9 +1,12 @@
 """A lab of its own for the system tests, with the command line that works on it."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -76,6 +79,22 @@ class House:
     def heat(self, mib: int) -> None:
         """Let every server rewrite that much memory as fast as it can (0: stop)."""
         demo.heat(f"ic-{NAME}-office--client", mib)
+
+    def kill_move(self, here: str, there: str, phase: str, delay: float) -> None:
+        """Start a move and kill its program, that long after a phase has begun."""
+        words = self.command("migrate", "--source", here, "--target", there)
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as move:
+            assert move.stderr is not None
+            for line in move.stderr:
+                if line.rstrip().endswith(phase):
+                    break
+            time.sleep(delay)
+            os.kill(move.pid, signal.SIGKILL)
+
+    def newest(self) -> tuple[str, str]:
+        """Name the newest migration on record, and say how it stands."""
+        newest = json.loads(self.run("migrations", "list", "--output", "json").stdout)[0]
+        return newest["run"], newest["state"]
 
     def where(self) -> Mapping[str, str]:
         """Say at which cloud each server of the shop runs."""

@@ -46,18 +46,7 @@ class CutOff(unittest.TestCase):
     def killed(self, phase: str, delay: float, *, guard: bool) -> None:
         """Start a move and kill it, without its guard, that long after a phase has begun."""
         self.house.write(probe={"enabled": False}, migration={"state": str(self.house.path / "runs"), "guard": guard})
-        words = self.house.command("migrate", "--source", self.here, "--target", self.there)
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as move:
-            assert move.stderr is not None
-            for line in move.stderr:
-                if line.rstrip().endswith(phase):
-                    break
-            time.sleep(delay)
-            os.kill(move.pid, signal.SIGKILL)
-
-    def listed(self) -> dict[str, str]:
-        newest = json.loads(self.house.run("migrations", "list", "--output", "json").stdout)[0]
-        return {"run": newest["run"], "state": newest["state"]}
+        self.house.kill_move(self.here, self.there, phase, delay)
 
     def assert_whole(self, cloud: str) -> None:
         self.assertEqual(self.house.where(), dict.fromkeys(("app", "db", "web"), cloud))
@@ -65,14 +54,14 @@ class CutOff(unittest.TestCase):
     def test_a_guard_goes_on_by_itself(self) -> None:
         self.killed("switchover", 0.15, guard=True)
         deadline = time.monotonic() + 60
-        while self.listed()["state"] != "completed" and time.monotonic() < deadline:
+        while self.house.newest()[1] != "completed" and time.monotonic() < deadline:
             time.sleep(0.5)
-        self.assertEqual(self.listed()["state"], "completed")
+        self.assertEqual(self.house.newest()[1], "completed")
         self.assert_whole(self.there)
 
     def test_what_was_cut_off_is_shown_refused_and_taken_back(self) -> None:
         self.killed("memory", 1.0, guard=False)
-        run, state = self.listed().values()
+        run, state = self.house.newest()
         self.assertEqual(state, "cut off")
         shown = self.house.run("migrations", "show", run).stdout
         self.assertRegex(shown, "landing +app, db, web")
@@ -82,7 +71,7 @@ class CutOff(unittest.TestCase):
         self.assertIn(f"migration {run} of cluster shop was cut off", again.stderr)
         back = self.house.run("migrations", "rollback", run, "--quiet")
         self.assertEqual(back.returncode, 0, back.stderr)
-        self.assertEqual(self.listed()["state"], "rolled-back")
+        self.assertEqual(self.house.newest()[1], "rolled-back")
         self.assert_whole(self.here)
         self.assertEqual(list(Path(self.house.cloud(self.there).place.path, "servers").iterdir()), [])
         once_more = self.house.run("migrations", "rollback", run)
@@ -97,13 +86,13 @@ class CutOff(unittest.TestCase):
             for line in move.stderr:
                 if line.rstrip().endswith("memory"):
                     break
-            run, state = self.listed().values()
+            run, state = self.house.newest()
             self.assertEqual(state, "running")
             told = self.house.run("migrations", "cancel", run)
             self.assertIn("has been told to go back", told.stdout)
             move.communicate(timeout=60)
         self.assertEqual(move.returncode, 1)
-        self.assertEqual(self.listed()["state"], "rolled-back")
+        self.assertEqual(self.house.newest()[1], "rolled-back")
         self.assert_whole(self.here)
 
     def test_other_processes_on_the_database_leave_a_move_alone(self) -> None:
@@ -120,7 +109,7 @@ class CutOff(unittest.TestCase):
         self.assertGreaterEqual(len(said), 7)  # one in each phase; the images may be there already
         self.assertEqual(set(said), {"no migration was cut off\n"})
         self.assertEqual(move.returncode, 0)
-        run, state = self.listed().values()
+        run, state = self.house.newest()
         self.assertEqual(state, "completed")
         turns = json.loads(self.house.run("migrations", "show", run, "--output", "json").stdout)["turns"]
         actions = [turn["action"] for turn in turns]
@@ -129,7 +118,7 @@ class CutOff(unittest.TestCase):
 
     def test_what_cannot_be_proven_is_left_to_the_operator(self) -> None:
         self.killed("memory", 1.0, guard=False)
-        run = self.listed()["run"]
+        run = self.house.newest()[0]
         pid = self.house.cloud(self.there).guest("web").pid()
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)  # it cannot be seen whether this target runs
@@ -140,11 +129,11 @@ class CutOff(unittest.TestCase):
         self.assertRegex(stuck.stderr, "web: at .*unknown")
         self.assertIn(f"intercloud migrations resume {run} --stopped {self.here}", stuck.stderr)
         self.assertIn(f"intercloud migrations rollback {run} --stopped {self.there}", stuck.stderr)
-        self.assertEqual(self.listed()["state"], "waits for the operator")
+        self.assertEqual(self.house.newest()[1], "waits for the operator")
         os.kill(pid, signal.SIGKILL)  # now it can: it does not
         done = self.house.run("migrations", "rollback", run, "--quiet")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(self.listed()["state"], "rolled-back")
+        self.assertEqual(self.house.newest()[1], "rolled-back")
         self.assert_whole(self.here)
 
 

@@ -20,7 +20,8 @@ _ALWAYS: Mapping[Action, Act] = {
     Action.ADOPT: finish.adopt,
     Action.VERIFY: finish.verify,
     Action.RELEASE: finish.release,
-    Action.STAYS: prepare.remove_images,
+    Action.MOVED: finish.leave_source,
+    Action.STAYS: prepare.leave_target,
 }
 _COLD: Mapping[Action, Act] = {
     **_ALWAYS,

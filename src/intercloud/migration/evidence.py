@@ -76,14 +76,14 @@ def _state(side: Side) -> ServerState | None:
 def _source(world: World, moving: Moving) -> Source:
     state = _state(moving.source)
     if state is None:
-        return Source.OFF if world.plan.source in world.vouched else Source.UNKNOWN
+        return Source.LOST if world.plan.source in world.vouched else Source.UNKNOWN
     return STATES[state]
 
 
 def _target(world: World, moving: Moving, own: Collection[str] | None) -> Target:
     state = _state(moving.target) if own is not None else None
     if state is None or own is None:
-        return Target.NONE if world.plan.target in world.vouched else Target.UNKNOWN
+        return Target.LOST if world.plan.target in world.vouched else Target.UNKNOWN
     if state is ServerState.ABSENT:
         return Target.NONE
     if moving.name in own:  # adopted, or made from its disks: whoever paused it since is not us

@@ -86,14 +86,14 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
 def resume(run: str, around: Surroundings, say: ProgressSink, vouched: Collection[str], *, back: bool) -> Report:
     """Go on with a run whose process is gone, forwards, or back if that can still be done; report.
 
-    vouched: clouds of which the operator says that the run's servers are stopped there, and stay so.
+    vouched: clouds of which the operator says that the run's servers there are stopped for good.
     Raises NotFound, or Refused when it has ended or somebody executes it.
     """
     record = find(around.database, run)
     plan = Plan.from_json(record.payload)
     _refuse_ended(record)
-    if wrong := sorted(set(vouched) - {plan.source, plan.target}):
-        raise Refused([f"{wrong[0]} is neither the source nor the target of {run}"])
+    for cloud in sorted(vouched):
+        _refuse_vouched(plan, cloud, back)
     source, target = around.open_cloud(plan.source), around.open_cloud(plan.target)
     with (
         hold(around.leases, _key(plan.cluster.name), run, around.database) as lease,
@@ -173,6 +173,20 @@ def _refuse_ended(record: RunRecord) -> None:
     if record.version != VERSION:
         raise Refused(
             [f"run {record.name} was recorded by an older Intercloud, which could not resume; see both clouds"]
+        )
+
+
+def _refuse_vouched(plan: Plan, cloud: str, back: bool) -> None:
+    """Where a run goes on to, or back to, its servers cannot be stopped for good."""
+    if cloud not in (plan.source, plan.target):
+        raise Refused([f"{cloud} is neither the source nor the target of {plan.run}"])
+    if cloud == (plan.source if back else plan.target):
+        word = "resume" if back else "rollback"
+        raise Refused(
+            [
+                f"the servers of {plan.run} shall run at {cloud}; if they are stopped there for good: "
+                f"intercloud migrations {word} {plan.run} --stopped {cloud}"
+            ]
         )
 
 

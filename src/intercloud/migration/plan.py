@@ -32,6 +32,7 @@ class Plan:
     images: digests of the base images that its disks lie over; missing: those that the target lacked.
     findings: what the pre-flight found, what blocks before what does not; a plan that anything blocks is refused.
     estimate: None when nothing crosses between the clouds.
+    sites: names of the two clouds' sites in the control layer, source first; None in records of older versions.
     """
 
     run: str
@@ -50,6 +51,7 @@ class Plan:
     missing: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     estimate: Estimate | None = None
+    sites: tuple[str, str] | None = None
 
     @property
     def blocking(self) -> tuple[str, ...]:

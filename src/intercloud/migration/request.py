@@ -58,7 +58,7 @@ def find_plan(request: Request, source: Cloud, target: Cloud, control: ControlCl
     seen = survey(source, target, request.cluster, request.servers)
     sites = (source.about().site.name, target.about().site.name)
     tunnel, network = _ask(control, sites, seen.cluster)
-    return make_plan(request, seen, tunnel, limits, network)
+    return replace(make_plan(request, seen, tunnel, limits, network), sites=sites)
 
 
 def _ask(control: ControlClient, sites: tuple[str, str], cluster: Cluster) -> tuple[Tunnel, tuple[Finding, ...]]:

@@ -10,6 +10,9 @@ What the rows hold, whatever happened before:
 - no acknowledged write is lost: a source never runs again after its target may have run;
 - flows follow the running copy;
 - the commit is crossed forwards only.
+
+One thing outranks these: the operator's word that a cloud is lost. Its servers are stopped for good then, and what only
+they have is given up.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,13 +24,17 @@ from intercloud.model.strategy import Strategy
 
 
 class Source(StrEnum):
-    """A server at its source. HALTED: stopped, its memory is whole; OFF: it has no process, its disks are there."""
+    """A server at its source. HALTED: stopped, its memory is whole; OFF: it has no process, its disks are there.
+
+    LOST: cannot be reached, and the operator vouches that it is stopped for good.
+    """
 
     RUNS = "runs"
     HALTED = "halted"
     OFF = "off"
     GONE = "gone"
     UNKNOWN = "unknown"
+    LOST = "lost"
 
 
 class Target(StrEnum):
@@ -35,6 +42,7 @@ class Target(StrEnum):
 
     OFF: made to receive a memory, without a process; WAITS: nothing has arrived; FILLING: memory arrives;
     LOADED: complete, paused; RUNS: not yet recorded as the target cloud's own; OWN: it is.
+    LOST: cannot be reached, and the operator vouches that it is stopped for good.
     """
 
     NONE = "none"
@@ -46,6 +54,7 @@ class Target(StrEnum):
     OWN_OFF = "own, off"
     OWN_RUNS = "own, runs"
     UNKNOWN = "unknown"
+    LOST = "lost"
 
 
 class Memory(StrEnum):
@@ -183,25 +192,28 @@ MOVED = (  # the same however a server moves
     Row(Action.TURN, "flows follow the running copy", None, RUNNING, flows=NOT_THERE),
     Row(Action.WAIT, "it runs at the target; the source cannot be seen", [Source.UNKNOWN], RUNNING),
     Row(Action.MOVED, "it runs at the target, nothing is left at the source", [Source.GONE], [Target.OWN_RUNS]),
+    Row(Action.MOVED, "it runs at the target, the source is lost", [Source.LOST], [Target.OWN_RUNS], verified=True),
     Row(Action.RELEASE, "it runs at the target, proven whole", None, [Target.OWN_RUNS], verified=True),
     Row(Action.VERIFY, "it runs at the target, recorded as its own", None, [Target.OWN_RUNS]),
     Row(Action.WAIT, "the source cannot be seen", [Source.UNKNOWN]),
     Row(Action.WAIT, "the target cannot be seen", None, [Target.UNKNOWN]),
+    Row(Action.ASK, "its target is lost, and others have crossed", None, [Target.LOST], back=False),
 )
 
+PROCESSLESS = (Source.OFF, Source.GONE, Source.LOST)
+NOTHING = (Target.NONE, Target.LOST)
+COPIES = (Disks.COPYING, Disks.READY)
 ACTIVE = (Memory.COPYING, Memory.HELD, Memory.FLUSHED, Memory.POSTCOPY)
 SENT = (Memory.DONE, Memory.POSTCOPY)
 LIVE = (
-    Row(Action.ADOPT, "it runs at the target", [Source.HALTED, Source.OFF, Source.GONE], [Target.RUNS],
-        flows=[Flows.TARGET]),
+    Row(Action.ADOPT, "it runs at the target", (Source.HALTED, *PROCESSLESS), [Target.RUNS], flows=[Flows.TARGET]),
     *MOVED,
     # the source runs: it is the one copy
     Row(Action.ASK, "the source runs, and the target has run before it", [Source.RUNS], [Target.OWN_OFF]),
     Row(Action.TURN_BACK, "flows follow the running copy", [Source.RUNS], flows=NOT_HERE),
-    Row(Action.CLEAN, "a transfer is left without its target", [Source.RUNS], [Target.NONE], ACTIVE),
-    Row(Action.CLEAN, "mirrors are left without their target", [Source.RUNS], [Target.NONE],
-        disks=(Disks.COPYING, Disks.READY)),
-    Row(Action.STAYS, "it runs at the source, nothing is left at the target", [Source.RUNS], [Target.NONE], back=True),
+    Row(Action.CLEAN, "a transfer is left without its target", [Source.RUNS], NOTHING, ACTIVE),
+    Row(Action.CLEAN, "mirrors are left without their target", [Source.RUNS], NOTHING, disks=COPIES),
+    Row(Action.STAYS, "it runs at the source, nothing is left at the target", [Source.RUNS], NOTHING, back=True),
     Row(Action.CLEAN, "it goes back", [Source.RUNS], back=True),
     Row(Action.LAND, "it needs a place at the target", [Source.RUNS], [Target.NONE]),
     Row(Action.CLEAN, "its place at the target is void", [Source.RUNS], [Target.OFF, Target.LOADED]),
@@ -227,15 +239,15 @@ LIVE = (
         [Disks.READY], back=False),
     Row(Action.ASK, "its memory is split, and the target does not have its part", [Source.HALTED], None,
         [Memory.POSTCOPY]),
-    Row(Action.THAW, "it is not complete at the target", [Source.HALTED]),
+    Row(Action.THAW, "the target does not have it all, or is lost", [Source.HALTED]),
     # the source's process is gone
-    Row(Action.LET_RUN, "only the target has its memory", [Source.OFF, Source.GONE], [Target.LOADED]),
-    Row(Action.START_TARGET, "it ran at the target", [Source.OFF, Source.GONE], [Target.OWN_OFF]),
+    Row(Action.LET_RUN, "only the target has its memory", PROCESSLESS, [Target.LOADED]),
+    Row(Action.START_TARGET, "it ran at the target", PROCESSLESS, [Target.OWN_OFF]),
     Row(Action.ASK, "both are off, and either may have run last", [Source.OFF], [Target.OFF],
         commit=(Commit.MAYBE, Commit.YES)),
     Row(Action.ASK, "it has crossed, and is not at the target", [Source.OFF], [Target.NONE], commit=[Commit.YES]),
-    Row(Action.START_SOURCE, "its process died, and the target never had it all", [Source.OFF]),
-    Row(Action.ASK, "it is gone from the source, and the target does not have it all", [Source.GONE]),
+    Row(Action.START_SOURCE, "its process died, and the target never had it all, or is lost", [Source.OFF]),
+    Row(Action.ASK, "it is gone from the source, and the target does not have it all", [Source.GONE, Source.LOST]),
 )  # fmt: skip
 
 STOPPABLE = (Source.RUNS, Source.HALTED)
@@ -249,14 +261,29 @@ def _by_disks(before_stop: tuple[Row, ...]) -> tuple[Row, ...]:
     return (
         Row(Action.ASK, "the target has a server of this name that is not of this migration", None, FOREIGN),
         *MOVED,
+        Row(Action.START_SOURCE, "its target is lost", [Source.OFF], [Target.LOST], ran=True),
+        Row(
+            Action.ASK, "it is gone from the source, and its target is lost", [Source.GONE, Source.LOST], [Target.LOST]
+        ),
+        Row(Action.TURN_BACK, "flows go where it is", None, [Target.LOST], flows=NOT_HERE),
+        Row(Action.CLEAN, "it goes back", None, [Target.LOST], disks=COPIES),
+        Row(Action.STAYS, "it is at the source, the target is lost", None, [Target.LOST]),
         Row(Action.ASK, "the commit is behind us, and the source runs", [Source.RUNS], commit=yes),
         Row(Action.ASK, "the commit is behind us, and it is not at the target", None, [Target.NONE], commit=yes),
         Row(Action.START_TARGET, "its disks are proven whole", None, [Target.OWN_OFF], commit=yes, ran=True),
         Row(Action.TURN, "flows go where it is", None, [Target.OWN_OFF], flows=NOT_THERE, commit=yes),
         Row(Action.MOVED, "nothing is left at the source", [Source.GONE], [Target.OWN_OFF], commit=yes),
+        Row(Action.MOVED, "the source is lost", [Source.LOST], [Target.OWN_OFF], commit=yes, verified=True),
         Row(Action.RELEASE, "proven whole", None, [Target.OWN_OFF], commit=yes, verified=True),
         Row(Action.VERIFY, "it is at the target, off as it was", None, [Target.OWN_OFF], commit=yes),
-        Row(Action.ASK, "it is gone from the source before the commit", [Source.GONE]),
+        Row(
+            Action.COMMIT,
+            "the source is lost, its disks are proven whole at the target",
+            [Source.LOST],
+            [Target.OWN_OFF],
+            disks=[Disks.READY],
+        ),
+        Row(Action.ASK, "it is gone from the source before the commit", [Source.GONE, Source.LOST]),
         Row(Action.START_SOURCE, "it goes back, and the target never ran", [Source.OFF], back=True, ran=True),
         Row(Action.TURN_BACK, "flows go where it is", flows=NOT_HERE),
         Row(Action.CLEAN, "it goes back", None, [Target.OWN_OFF], back=True),
@@ -310,9 +337,10 @@ def next_row(it: Evidence, run: Run) -> Row:
 def settle(cluster: Mapping[str, Evidence], run: Run) -> Turn:
     """Say what the whole gang does next.
 
-    One server that has crossed commits all: none goes back then. Before that, none crosses unless all can.
+    One server that has crossed commits all: none goes back then, unless the target is lost with all of them. Before
+    that, none crosses unless all can.
     """
-    if crossed(cluster, run):
+    if crossed(cluster, run) and any(it.target is not Target.LOST for it in cluster.values()):
         run = replace(run, commit=Commit.YES, back=False)
     rows = {name: next_row(it, run) for name, it in cluster.items()}
     behind = {rows[name].action for name, it in cluster.items() if it.target not in RUNNING}

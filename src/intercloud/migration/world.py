@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +12,7 @@ from typing import TypeVar
 from intercloud.clouds.port import Cloud, Landing, Monitor, Progress, ServerState
 from intercloud.control.client import ControlClient
 from intercloud.endpoints.health import Vantage, differences
-from intercloud.errors import Interrupted, NotFound
+from intercloud.errors import CloudUnreachable, ControlError, Interrupted, NotFound
 from intercloud.migration.archive import Archive
 from intercloud.migration.notes import Notes, ServerNotes
 from intercloud.migration.plan import Plan
@@ -137,7 +138,7 @@ class World:
     vantage: Vantage | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     vouched: Collection[str] = ()
-    """Names of clouds of which the operator says: its servers of this run are stopped, and stay so."""
+    """Names of clouds of which the operator says: the servers of this run there are stopped for good."""
     notes: Notes = field(init=False)
     moving: dict[str, Moving] = field(init=False)
 
@@ -171,7 +172,10 @@ class World:
     def run(self) -> Run:
         """What the table must know of the run."""
         back = self.notes.back is not None
-        images = any(self.target.find_image(digest) is None for digest in self.plan.images)
+        try:
+            images = any(self.target.find_image(digest) is None for digest in self.plan.images)
+        except CloudUnreachable:
+            images = False  # nothing lands there now
         return Run(self.plan.strategy, back, self.notes.commit, self.notes.verified, images)
 
     @property
@@ -182,12 +186,41 @@ class World:
     @property
     def here(self) -> str:
         """Name of the source's site."""
-        return self.source.about().site.name
+        return self.plan.sites[0] if self.plan.sites else self.source.about().site.name
 
     @property
     def there(self) -> str:
         """Name of the target's site."""
-        return self.target.about().site.name
+        return self.plan.sites[1] if self.plan.sites else self.target.about().site.name
+
+    def is_lost(self, cloud: str, side: Side) -> bool:
+        """Whether a server's cloud is one that the operator has given up, and really does not tell."""
+        if cloud not in self.vouched:
+            return False
+        try:
+            side.cloud.server_state(side.name)
+        except CloudUnreachable:
+            return True
+        return False
+
+    @contextmanager
+    def giving_up(self, cloud: str) -> Iterator[None]:
+        """Leave what cannot be done at a cloud that the operator has given up, and say so."""
+        try:
+            yield
+        except (CloudUnreachable, ControlError) as error:
+            if cloud not in self.vouched:
+                raise
+            left = f"{cloud} was given up ({error}); what this move has there is left: delete it before it is started"
+            if left not in self.notes.trouble:
+                self.notes.trouble.append(left)
+
+    def unplug(self, moving: Moving, cloud: str) -> None:
+        """Take a server's cards off the network at one of the two clouds. Safe to repeat."""
+        site = self.here if cloud == self.plan.source else self.there
+        for nic in moving.server.nics:
+            with self.giving_up(cloud):
+                self.control.unplug(nic.mac, site)
 
     def macs_of(self, servers: Iterable[str]) -> tuple[str, ...]:
         """MAC addresses of all cards of some servers."""

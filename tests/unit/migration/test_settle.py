@@ -3,6 +3,7 @@
 import itertools
 import unittest
 from collections.abc import Iterator
+from dataclasses import replace
 
 from intercloud.migration.settle import (
     ACTIVE,
@@ -26,7 +27,7 @@ from intercloud.migration.settle import (
 from intercloud.model.strategy import Strategy
 
 ALIVE = (Source.RUNS, Source.HALTED)
-STOPPED = (Source.HALTED, Source.OFF, Source.GONE)
+STOPPED = (Source.HALTED, Source.OFF, Source.GONE, Source.LOST)
 LIVE = Run(Strategy.LIVE)
 
 
@@ -86,7 +87,9 @@ class Cells(unittest.TestCase):
     def test_a_source_goes_on_only_when_its_target_has_never_run(self) -> None:
         never = (Target.NONE, Target.OFF, Target.WAITS, Target.FILLING, Target.LOADED, Target.OWN_OFF)
         for it, run in self.found(Action.THAW, Action.START_SOURCE):
-            self.assertIn(it.target, never, (it, run))
+            self.assertIn(it.target, (*never, Target.LOST), (it, run))
+            if it.target is Target.LOST:  # the operator gives up what only the target has
+                self.assertTrue(run.back)
             if it.target is Target.OWN_OFF:  # made from its disks, not booted
                 self.assertIsNot(run.commit, Commit.YES)
                 self.assertIsNot(run.strategy, Strategy.LIVE)
@@ -112,7 +115,8 @@ class Cells(unittest.TestCase):
         for it, run in self.found(Action.CLEAN):
             self.assertNotIn(it.target, (*RUNNING, Target.UNKNOWN), (it, run))
             self.assertIn(it.source, (Source.RUNS, Source.HALTED, Source.OFF), (it, run))
-            self.assertIsNot(run.commit if run.strategy is not Strategy.LIVE else None, Commit.YES)
+            if run.strategy is not Strategy.LIVE and it.target is not Target.LOST:
+                self.assertIsNot(run.commit, Commit.YES)
 
     def test_a_source_is_released_only_after_the_proof(self) -> None:
         for it, run in self.found(Action.RELEASE):
@@ -121,10 +125,10 @@ class Cells(unittest.TestCase):
 
     def test_it_ends_only_where_one_copy_is_and_its_flows_go(self) -> None:
         for it, run in self.found(Action.MOVED):
-            self.assertEqual((it.source, it.flows), (Source.GONE, Flows.TARGET), run)
+            self.assertIn((it.source, it.flows), ((Source.GONE, Flows.TARGET), (Source.LOST, Flows.TARGET)), run)
             self.assertIn(it.target, (Target.OWN_RUNS, Target.OWN_OFF))
         for it, run in self.found(Action.STAYS):
-            self.assertEqual((it.target, it.flows), (Target.NONE, Flows.SOURCE), run)
+            self.assertIn((it.target, it.flows), ((Target.NONE, Flows.SOURCE), (Target.LOST, Flows.SOURCE)), run)
             if run.strategy is Strategy.LIVE:
                 self.assertIs(it.source, Source.RUNS)
                 self.assertNotIn(it.memory, ACTIVE)
@@ -164,6 +168,19 @@ class Gangs(unittest.TestCase):
         self.assertEqual(self.act(self.loaded, unseen, run=maybe)[0], Action.WAIT)
         self.assertEqual(self.act(self.loaded, unseen), (Action.THAW, ("s0",)))
         self.assertEqual(self.act(self.flushed, unseen, run=maybe), (Action.THAW, ("s0",)))
+
+    def test_a_lost_target_gives_up_the_commit_only_with_all(self) -> None:
+        lost = Evidence(Source.HALTED, Target.LOST, Memory.DONE, flows=Flows.TARGET)
+        back = Run(Strategy.LIVE, back=True, commit=Commit.YES)
+        self.assertEqual(self.act(lost, lost, run=back), (Action.THAW, ("s0", "s1")))
+        adopted = replace(self.crossed, target=Target.OWN_RUNS)
+        self.assertEqual(self.act(lost, adopted, run=back), (Action.ASK, ("s0",)))
+
+    def test_a_lost_source_lets_those_run_that_are_complete(self) -> None:
+        lost = Evidence(Source.LOST, Target.LOADED, flows=Flows.SOURCE)
+        self.assertEqual(self.act(lost, lost), (Action.LET_RUN, ("s0", "s1")))
+        half = Evidence(Source.LOST, Target.FILLING)
+        self.assertEqual(self.act(half, half), (Action.ASK, ("s0", "s1")))
 
     def test_a_server_whose_source_died_complete_at_the_target_runs_there(self) -> None:
         died = Evidence(Source.OFF, Target.LOADED, flows=Flows.TARGET)

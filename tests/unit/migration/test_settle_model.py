@@ -41,6 +41,28 @@ class Server:
     crossed: bool = False
     deaths: int = 0
     blind: bool = False
+    lost: Source | Target | None = None
+
+    def look(self) -> Evidence:
+        """What is seen of it: less than what is true."""
+        if self.lost is Source.LOST:
+            noted = self.it.target in (Target.OWN_OFF, Target.OWN_RUNS)
+            it = replace(self.it, source=Source.LOST, memory=Memory.IDLE)
+            return it if noted else replace(it, disks=Disks.NONE)
+        if self.lost is Target.LOST:
+            return replace(self.it, target=Target.LOST)
+        return replace(self.it, target=Target.UNKNOWN) if self.blind else self.it
+
+    def lose(self, side: Source | Target) -> None:
+        """Let its cloud be gone for good, and the operator say so. What only that has is given up."""
+        self.lost = side
+        self.deaths += 1
+        if side is Source.LOST:
+            self.kill_source()
+        else:
+            self.kill_target()
+            self.crossed = False
+            self.set(target=Target.NONE)
 
     def set(self, **changes: object) -> None:
         self.it = replace(self.it, **changes)  # type: ignore[arg-type]
@@ -77,12 +99,13 @@ class Model:
     ended: Action | None = None
     turns: int = 0
     parts: int = 0
+    loss: tuple[int, Source | Target] | None = None
 
     def __post_init__(self) -> None:
         self.run = Run(self.strategy, images=True)
 
     def look(self) -> dict[str, Evidence]:
-        return {str(n): replace(s.it, target=Target.UNKNOWN) if s.blind else s.it for n, s in enumerate(self.servers)}
+        return {str(number): server.look() for number, server in enumerate(self.servers)}
 
     def note(self, **changes: object) -> None:
         self.run = replace(self.run, **changes)  # type: ignore[arg-type]
@@ -195,6 +218,7 @@ class Model:
                 case Action.TURN_BACK:
                     server.set(flows=Flows.SOURCE)
                 case Action.START_SOURCE:
+                    assert server.lost is not Source.LOST
                     server.set(source=Source.RUNS)
                 case Action.START_TARGET:
                     server.set(target=Target.OWN_RUNS)
@@ -206,11 +230,17 @@ class Model:
         self.turns += 1
         recorded = self.run
         if crossed(self.look(), self.run):
-            self.note(commit=Commit.YES, back=False)
+            self.note(commit=Commit.YES)
         turn = settle(self.look(), self.run)
         servers = [self.servers[int(name)] for name in turn.servers]
         for _ in self.act(turn.action, servers):
             self.parts += 1
+            if self.loss is not None and self.parts == self.loss[0]:
+                self.killed(1, recorded)
+                for server in self.servers:
+                    server.lose(self.loss[1])
+                self.note(back=self.loss[1] is Target.LOST)
+                return
             if self.interrupted(interruptions.get(self.parts, 0), recorded):
                 return
 
@@ -251,8 +281,14 @@ class Model:
         return False
 
 
-def walk(strategy: Strategy, count: int, interruptions: Mapping[int, int]) -> Model:
-    model = Model(strategy, [Server(Evidence(Source.RUNS, Target.NONE)) for _ in range(count)])
+def walk(
+    strategy: Strategy,
+    count: int,
+    interruptions: Mapping[int, int],
+    loss: tuple[int, Source | Target] | None = None,
+) -> Model:
+    """Walk to an end. loss: after which part the program is killed and a cloud is lost for good, and which side."""
+    model = Model(strategy, [Server(Evidence(Source.RUNS, Target.NONE)) for _ in range(count)], loss=loss)
     while model.ended is None and model.turns < MOST_TURNS:
         if model.turns > MOST_TURNS // 2:  # whoever could not be seen is seen again
             for server in model.servers:
@@ -302,6 +338,24 @@ class Walks(unittest.TestCase):
         for strategy, part, what in product(Strategy, range(1, 50), range(1, 16)):
             with self.subTest((strategy, part, what)):
                 self.check(walk(strategy, 2, {part: what}))
+
+    def test_a_cloud_that_is_lost_at_any_moment(self) -> None:
+        for strategy, part, side in product(Strategy, range(1, 50), (Source.LOST, Target.LOST)):
+            with self.subTest((strategy, part, side)):
+                model = walk(strategy, 2, {}, (part, side))
+                self.check(model)
+                if side is Target.LOST and all(server.it.source is not Source.GONE for server in model.servers):
+                    self.assertIn(model.ended, (Action.STAYS, Action.MOVED))  # moved: it ended before that part
+
+    @settings(max_examples=1000, deadline=None)
+    @given(
+        st.sampled_from(Strategy), st.integers(1, 3), interruptions, st.integers(1, 60),
+        st.sampled_from((Source.LOST, Target.LOST)),
+    )  # fmt: skip
+    def test_a_lost_cloud_and_more(
+        self, strategy: Strategy, count: int, interruptions: dict[int, int], part: int, side: Source | Target
+    ) -> None:
+        self.check(walk(strategy, count, interruptions, (part, side)))
 
     def test_undisturbed_it_is_the_normal_way(self) -> None:
         for strategy in Strategy:

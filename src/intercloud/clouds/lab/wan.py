@@ -66,13 +66,13 @@ def join_by_netem(spec: LabSpec) -> None:
 
 def join_by_program(spec: LabSpec) -> None:
     """Join the sites' taps by wan.c."""
-    for place in spec.places():
-        if "uplink" not in links(place.namespace):
-            batch(place.namespace, [("tuntap", "add", "uplink", "mode", "tap", "vnet_hdr")])
+    lacking = [place for place in spec.places() if "uplink" not in links(place.namespace)]
+    for place in lacking:
+        batch(place.namespace, [("tuntap", "add", "uplink", "mode", "tap", "vnet_hdr")])
     words = [str(build(spec.cache)), f"{spec.wan.delay * 1e6:.0f}", f"{spec.wan.loss * 1e6:.0f}"]
     words += [place.namespace for place in spec.places()]
     running = processes(spec.wan_namespace)
-    if [command_line(pid) for pid in running] != [tuple(words)]:
+    if lacking or [command_line(pid) for pid in running] != [tuple(words)]:  # it holds the taps that were there
         kill(running)
         run(inside(spec.wan_namespace, [*urgently(), *words]))
 

@@ -27,9 +27,9 @@ def clean(world: World, servers: Iterable[str]) -> None:
         else:
             world.source.adopt_server(moving.name)
         moving.target.close()
-        for nic in moving.server.nics:
-            world.control.unplug(nic.mac, world.there)
-        world.target.delete_server(moving.name)
+        world.unplug(moving, world.plan.target)
+        with world.giving_up(world.plan.target):
+            world.target.delete_server(moving.name)
         moving.notes.proven = moving.notes.warm = False
 
     world.each(remove, servers)
@@ -37,13 +37,14 @@ def clean(world: World, servers: Iterable[str]) -> None:
 
 
 def thaw(world: World, servers: Iterable[str]) -> None:
-    """Let stopped sources go on where they stood, and turn their traffic back. Their targets have never run."""
+    """Let stopped sources go on where they stood, and turn their traffic back. Their targets never ran, or are lost."""
     servers = tuple(servers)
 
     def go_on(moving: Moving) -> None:
         memory = moving.memory_at_source
         memory.cancel()
-        memory.wait_ended(ENDS)
+        if memory.wait_ended(ENDS) == "completed":
+            _give_up(world, moving)
         moving.source.qmp.execute("cont")
 
     world.each(go_on, servers)
@@ -51,6 +52,13 @@ def thaw(world: World, servers: Iterable[str]) -> None:
         world.notes.commit = Commit.NO
     with contextlib.suppress(ControlError):  # they run; where their traffic goes is looked at next
         turn_back(world, servers)
+
+
+def _give_up(world: World, moving: Moving) -> None:
+    """Say what is given up with a lost target that may have run."""
+    if world.is_lost(world.plan.target, moving.target):
+        ran = f"{moving.name} may have run at {world.plan.target}, which is lost: what it wrote there is given up"
+        world.notes.trouble.append(ran)
 
 
 def fence(world: World, servers: Iterable[str]) -> None:
@@ -73,9 +81,11 @@ def turn_back(world: World, servers: Iterable[str]) -> None:
 
 
 def start_source(world: World, servers: Iterable[str]) -> None:
-    """Boot at the source again. Its target has never run."""
+    """Boot at the source again. Its target has never run, or is lost."""
 
     def start(moving: Moving) -> None:
+        if world.committed:
+            _give_up(world, moving)
         moving.notes.booted = True
         world.source.start_server(moving.name)
         moving.source.close()

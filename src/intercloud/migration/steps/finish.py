@@ -20,7 +20,8 @@ def adopt(world: World, servers: Iterable[str]) -> None:
     """Wait for what follows a post-copy, and let the target's cloud record the servers as its own."""
 
     def settle(moving: Moving) -> None:
-        if moving.source.has_process() and moving.memory_at_source.state() in FINISHES:
+        lost = world.is_lost(world.plan.source, moving.source)
+        if not lost and moving.source.has_process() and moving.memory_at_source.state() in FINISHES:
             moving.notes.final_sample = moving.memory_at_source.wait_complete(LAST_PAGE)
         world.target.adopt_server(moving.name)
 
@@ -39,10 +40,13 @@ def verify(world: World, servers: Iterable[str]) -> None:
         for name in servers:  # one after the other: the moved servers need the processors more
             moving = world.moving[name]
             if moving.notes.booted:
-                lost = f"{name} was booted at {world.plan.target}: nothing tells what it wrote since, so that its disks"
-                world.notes.trouble.append(f"{lost} cannot be compared")
+                why = f"{name} was booted at {world.plan.target}: nothing tells what it wrote since"
+            elif world.is_lost(world.plan.source, moving.source):
+                why = f"{world.plan.source} is lost"
             else:
                 proof.compare(world, moving)
+                continue
+            world.notes.trouble.append(f"{why}; the disks of {name} cannot be compared")
         problems = proof.problems(world)
     problems += _application(world)
     if problems:
@@ -60,13 +64,16 @@ def _application(world: World) -> tuple[str, ...]:
 
 
 def release(world: World, servers: Iterable[str]) -> None:
-    """Take the servers away from the source: ports, flows, machines, disks."""
+    """Take the servers away from the source: machines, disks."""
 
     def remove(moving: Moving) -> None:
         with world.notes.timeline.phase(moving.name, "release"):
             moving.source.close()
             world.source.delete_server(moving.name)
-            for nic in moving.server.nics:
-                world.control.unplug(nic.mac, world.here)
 
     world.each(remove, servers)
+
+
+def leave_source(world: World, servers: Iterable[str]) -> None:
+    """Take the servers off the network at the source, where nothing of them is left, or all is lost."""
+    world.each(lambda moving: world.unplug(moving, world.plan.source), servers)

@@ -17,7 +17,9 @@ def send_images(world: World, _: Iterable[str]) -> None:
                 world.notes.image_bytes += world.target.fetch(image, offer, told)  # type: ignore[assignment]
 
 
-def remove_images(world: World, _: Iterable[str]) -> None:
+def leave_target(world: World, servers: Iterable[str]) -> None:
     """Take back what was not there before; an image that somebody else has begun to use stays."""
-    for digest in world.plan.missing:
-        world.target.delete_image(digest)
+    world.each(lambda moving: world.unplug(moving, world.plan.target), servers)
+    with world.giving_up(world.plan.target):
+        for digest in world.plan.missing:
+            world.target.delete_image(digest)

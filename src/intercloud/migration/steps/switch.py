@@ -50,7 +50,8 @@ def let_run(world: World, servers: Iterable[str]) -> None:
     """Let targets run that are complete: the rest of a switchover that was cut off. Their sources are stopped."""
     servers = tuple(servers)
     for name in servers:
-        if world.source.server_state(name) is ServerState.RUNNING:
+        lost = world.is_lost(world.plan.source, world.moving[name].source)
+        if not lost and world.source.server_state(name) is ServerState.RUNNING:
             raise MonitorError(f"{name} runs at {world.plan.source} again; it is not let run at {world.plan.target}")
     world.notes.commit = Commit.YES
     together({name: world.moving[name].target.qmp for name in servers}, "cont")
