@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.chaos.faults import FAULTS, Fault, Healing, Trial, clock_environment, set_clock_back
-from benchmarks.chaos.house import CLOUDS, House, Move
+from benchmarks.chaos.house import CLOUDS, LONGEST, House, Move
 from intercloud.errors import IntercloudError
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,10 @@ RESUMES = 3
 
 @dataclass
 class Sample:
-    """One fault and what became of it. copies: of each server, in the end; broken: TCP connections; stuck: no end."""
+    """One fault and what became of it. copies: of each server, in the end; tcp_broken: connections; stuck: no end.
+
+    outage_s: the longest time that a client got no answer of a server, the move's own blackout included.
+    """
 
     fault: str
     phase: str
@@ -38,6 +41,7 @@ class Sample:
     writes_acknowledged: int = 0
     writes_lost: int | None = None
     tcp_broken: int = 0
+    outage_s: float | None = None
     fault_cuts: bool = False
     leftovers: list[str] = field(default_factory=list)
     stuck: bool = False
@@ -94,12 +98,13 @@ def disturb(house: House, fault: Fault, phase: str, delay: float) -> Sample:
         if healing:
             healing.wait()
         note(sample, report, move.lines)
-        resume(house, sample)
+        (guarded if house.guard else resume)(house, sample)
         if sample.ended == "cut off":  # killed when all was done
             sample.ended = newest(house)
         seen = probe.stop()
     sample.took_s = time.monotonic() - began
     sample.writes_acknowledged, sample.writes_lost, sample.tcp_broken = seen.acknowledged, seen.lost_writes, seen.broken
+    sample.outage_s = max(measure.downtime for measure in seen.udp.values())
     sample.copies = dict(house.running_copies())
     sample.leftovers = house.leftovers()
     return sample
@@ -124,6 +129,16 @@ def resume(house: House, sample: Sample) -> None:
         done = house.run("migrations", "resume", waiting[0], "--output", "json", "--quiet")
         text = done.stdout
         note(sample, json.loads(text) if text.startswith("{") else None, done.stderr.splitlines())
+
+
+def guarded(house: House, sample: Sample) -> None:
+    """Wait until the guards have brought everything to an end by themselves."""
+    deadline = time.monotonic() + LONGEST
+    while unfinished(house):
+        if time.monotonic() > deadline:
+            sample.stuck = True
+            return
+        time.sleep(0.5)
 
 
 def newest(house: House) -> str:
@@ -216,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, default=200, help="how many; 0: each kind in each phase and delay, once")
     parser.add_argument("--short", action="store_true", help=f"only {len(SHORT)} chosen faults, three minutes")
     parser.add_argument("--only", default="", metavar="TEXT", help="only kinds whose name contains this")
+    parser.add_argument("--guard", action="store_true", help="let each migration's guard resume it, not an operator")
     parser.add_argument("--seed", type=int, default=1, help="which faults are drawn")
     parser.add_argument("--minutes", type=float, default=240.0, help="begin no further fault after this time")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON file")
@@ -229,10 +245,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.results.mkdir(exist_ok=True)
     began = datetime.now(UTC)
     path = options.results / f"chaos-{began:%Y%m%d-%H%M%S}.json"
-    facts = {"version": 1, "began": began.isoformat(), "cpus": os.cpu_count(), "seed": options.seed}
+    facts = {
+        "version": 1,
+        "began": began.isoformat(),
+        "cpus": os.cpu_count(),
+        "seed": options.seed,
+        "guard": options.guard,
+    }
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory(prefix="intercloud-") as folder:
-        house = House(Path(folder))
+        house = House(Path(folder), guard=options.guard)
         try:
             house.up()
             for sample in run(house, plan, time.monotonic() + 60 * options.minutes):

@@ -40,7 +40,7 @@ class House:
     """
 
     def __init__(self, folder: Path, name: str = "chaos", *, guard: bool = False) -> None:
-        self.folder, self.name = folder, name
+        self.folder, self.name, self.guard = folder, name, guard
         self.state = folder / "state"
         self.state.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", name, self.state], check=True, timeout=10)

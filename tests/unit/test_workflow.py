@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
+from dbos import DBOS
 from intercloud.errors import LeaseLost, Refused, RunsUnavailable
 from intercloud.workflow import lease
 from intercloud.workflow.runs import Runs, read_runs
@@ -160,6 +162,21 @@ class Recorded(unittest.TestCase):
             self.assertEqual(runs.start("one", "{}", self.fail), "counted")
         self.assertIn("cannot be written", work.told)
         self.assertEqual(self.turns()[-1], "6")
+
+    def test_a_run_that_is_never_handed_out_is_not_waited_for_for_ever(self) -> None:
+        with self.runs(Count(self.file, stop_at=3)) as runs:
+            runs.start("one", "{}", self.fail)
+        with (
+            mock.patch("intercloud.workflow.runs.BEGIN", 2.0),
+            self.assertRaisesRegex(RunsUnavailable, "has not handed one out for 2 s; try again"),
+            self.runs(Count(self.file)) as runs,
+        ):
+            time.sleep(2.0)  # until its queue is listened to
+            DBOS.delete_queue(DBOS.list_queues()[-1].name)
+            time.sleep(1.0)
+            runs.resume("one", self.fail)
+        with self.runs(Count(self.file)) as runs:
+            self.assertEqual(runs.resume("one", self.fail), "counted")
 
     def test_without_its_lease_a_process_makes_no_more_turns_and_another_goes_on(self) -> None:
         for act, made in (("start", ["1", "2"]), ("resume", ["1", "2", "3", "4"])):

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -31,6 +32,8 @@ source, would change with every upgrade."""
 RUN, ORDER = "intercloud.run", "intercloud.order"
 LOOK = 0.5
 """Seconds between two looks whether somebody has ordered something."""
+BEGIN = 60.0
+"""Longest time, in seconds, for a run to begin after it was asked for; a locked database takes some of it."""
 
 
 class Work(Protocol):
@@ -83,6 +86,7 @@ class Runs:
         self.database, self.open_work, self.alive = database, open_work, alive
         self.outcome: str | None = None
         self.stopped: str | None = None
+        self.begun = threading.Event()
         self._executor = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     def __enter__(self) -> "Runs":
@@ -154,7 +158,7 @@ class Runs:
         return _Stopped(why)
 
     def _await(self, run: str, get_result: Callable[[], object], interrupt: Callable[[], None]) -> str:
-        done = threading.Event()
+        done, late = threading.Event(), time.monotonic() + BEGIN
         threading.Thread(target=_wait, args=(get_result, done), daemon=True).start()
         told = False
         while not done.is_set() and self.stopped is None:
@@ -163,6 +167,8 @@ class Runs:
                     told = True
                     interrupt()
                 done.wait(LOOK)
+                if not self.begun.is_set() and time.monotonic() > late:
+                    raise RunsUnavailable(f"the runs' database has not handed {run} out for {BEGIN:.0f} s; try again")
             except KeyboardInterrupt:
                 interrupt()
         if self.stopped is not None:
@@ -188,6 +194,7 @@ def _note_order(run: str) -> str:
 @DBOS.workflow(name=RUN)
 def _run(payload: str) -> str:
     runs = _open[-1]
+    runs.begun.set()
     with runs.open_work(payload) as work:
         ended = None
         while ended is None:
