@@ -10,14 +10,14 @@ from pathlib import Path
 from blake3 import blake3
 
 from intercloud.clouds.lab import nbd
-from intercloud.clouds.port import Monitor
+from intercloud.clouds.port import Extent, Monitor, Offer
 from intercloud.errors import Interrupted, MonitorError, TransferError
-from intercloud.migration.proof import conclude
-from intercloud.model.evidence import BLOCK, differences
+from intercloud.migration.proof import blocks, conclude, digest_sides
+from intercloud.model.evidence import BLOCK, Copies, differences, digest
 from intercloud.model.report import DiskReport
 from intercloud.transfer.digest import COPIED, LiveDisk, digest_all, digest_blocks, marked_blocks, note_writes, since
 from intercloud.transfer.qmp import Qmp
-from intercloud.units import MIB
+from intercloud.units import MIB, Bytes
 from tests import needs
 
 SIZE = 4 * MIB + 512
@@ -110,6 +110,24 @@ class Disks(unittest.TestCase):
         self.target.disk.forget(SINCE)
         for promise in note_writes(self.target.qemu, self.target.monitor, SINCE):
             promise()
+
+    def test_of_copies_that_are_known_only_what_changed_is_digested_again(self) -> None:
+        def sides(**changed: tuple[Extent, ...]) -> tuple[Offer, Offer]:
+            return Offer("", here, Bytes(SIZE), "later", changed), Offer("", there, Bytes(SIZE))
+
+        with self.source.disk.offered() as here, self.target.disk.offered() as there:
+            before, after = digest_sides(sides(), None)
+            self.assertEqual(before, after)
+            known = Copies("first", before, after)
+            self.source.write(5 * BLOCK)
+            self.target.write(5 * BLOCK)
+            self.target.write(9 * BLOCK, pattern=3)  # nothing tells of it, and so nobody looks
+            part = Extent(Bytes(5 * BLOCK + 512), Bytes(512))
+            self.assertEqual(blocks([part]), {5})
+            again = digest_sides(sides(first=(part,)), known)
+            self.assertEqual([each.of(5) for each in again], [digest(bytes([7]) * BLOCK)] * 2)
+            self.assertEqual(differences(*again), ())
+            self.assertEqual(differences(*digest_sides(sides(other=(part,)), known)), (9,))
 
     def test_equal_disks_are_equal(self) -> None:
         self.begin()

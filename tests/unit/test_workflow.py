@@ -15,6 +15,7 @@ from pathlib import Path
 from unittest import mock
 
 from dbos import DBOS
+
 from intercloud.errors import LeaseLost, Refused, RunsUnavailable
 from intercloud.workflow import lease
 from intercloud.workflow.runs import Runs, read_runs

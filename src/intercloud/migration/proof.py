@@ -6,16 +6,25 @@ of this happens while the servers stand still. Digests are lost with the program
 
 import threading
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 
-from intercloud.clouds.port import DiskRef, Offer
+from intercloud.clouds.port import DiskRef, Extent, Offer
 from intercloud.errors import Interrupted
 from intercloud.migration.world import Moving, World
-from intercloud.model.evidence import BlockDigests, DiskEvidence, Subject, differences
+from intercloud.model.evidence import BLOCK, BlockDigests, Copies, DiskEvidence, Subject, block_count, differences
 from intercloud.model.report import DiskReport
 from intercloud.model.server import Disk
-from intercloud.transfer.digest import COPIED, LiveDisk, digest_all, gentle_thread, since
+from intercloud.transfer.digest import (
+    COPIED,
+    GoOn,
+    LiveDisk,
+    digest_all,
+    digest_blocks,
+    gentle_thread,
+    since,
+    to_the_end,
+)
 
 
 @contextmanager
@@ -99,10 +108,39 @@ def _frozen(moving: Moving, source: LiveDisk, name: str) -> BlockDigests:
 
 def compare_copies(world: World, moving: Moving, disk: Disk, sides: tuple[Offer, Offer]) -> None:
     """Compare a stopped server's disk at the source and at the target, and keep the evidence."""
-    with gentle_thread() as thread:
-        before, after = thread.map(lambda side: digest_all(side.local, world.go_on), sides)
+    before, after = digest_copies(world, moving, disk, sides)
     moving.notes.compared[disk.name] = conclude(disk.name, before, after, frozenset())
     _keep(world, moving, disk, before)
+
+
+def digest_copies(
+    world: World, moving: Moving, disk: Disk, sides: tuple[Offer, Offer]
+) -> tuple[BlockDigests, BlockDigests]:
+    """Digest the source's content and the target's, just filled with it. Most of it so while the server still runs."""
+    before, after = digest_sides(sides, moving.copies.get(disk.name), world.go_on)
+    if sides[0].mark is not None:
+        moving.copies[disk.name] = Copies(sides[0].mark, before, after)
+    return before, after
+
+
+def digest_sides(
+    sides: tuple[Offer, Offer], known: Copies | None, go_on: GoOn = to_the_end
+) -> tuple[BlockDigests, BlockDigests]:
+    """Digest both sides of a disk: what has changed since they were known, or all of it."""
+    changed = sides[0].changed.get(known.mark) if known else None
+    with gentle_thread() as thread:
+        if known is None or changed is None:
+            before, after = thread.map(lambda side: digest_all(side.local, go_on), sides)
+        else:
+            numbers = blocks(changed)
+            news = thread.map(lambda side: digest_blocks(side.local, numbers, go_on), sides)
+            before, after = map(BlockDigests.replaced, (known.source, known.target), news)
+    return before, after
+
+
+def blocks(parts: Iterable[Extent]) -> frozenset[int]:
+    """Numbers of the blocks that lie in parts of a disk, if only with one byte."""
+    return frozenset(n for part in parts for n in range(part.start // BLOCK, block_count(part.end)))
 
 
 def conclude(name: str, before: BlockDigests, after: BlockDigests, written: Set[int]) -> DiskReport:

@@ -92,6 +92,8 @@ class Turns:
             notes.resumed += 1
             if self.world.plan.strategy is Strategy.LIVE and notes.commit is Commit.NO:
                 notes.commit = Commit.MAYBE  # the process before may have died in the middle of a switchover
+            for each in notes.servers.values():
+                each.warm = False  # much may have been written since: another round, while it still runs
         lost = self.world.plan.target in self.world.vouched
         if self.world.stop.is_set() and notes.back is None and (lost or not self.world.committed):
             notes.back = f"{self.world.plan.target} is lost" if lost else "stopped by the user"

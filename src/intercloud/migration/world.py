@@ -17,7 +17,7 @@ from intercloud.migration.archive import Archive
 from intercloud.migration.notes import Notes, ServerNotes
 from intercloud.migration.plan import Plan
 from intercloud.migration.settle import Commit, Run
-from intercloud.model.evidence import BlockDigests
+from intercloud.model.evidence import BlockDigests, Copies
 from intercloud.model.progress import PhaseChange, ProgressSink, ServerProgress
 from intercloud.model.server import Server
 from intercloud.model.site import Placement
@@ -43,6 +43,8 @@ class Moving:
     plan: Plan
     digests: dict[str, BlockDigests] = field(default_factory=dict)
     """Of the source's disks, taken while they were copied; lost with the program."""
+    copies: dict[str, Copies] = field(default_factory=dict)
+    """Of both sides of disks that follow in rounds; lost with the program."""
 
     @property
     def name(self) -> str:

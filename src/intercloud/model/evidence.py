@@ -71,6 +71,15 @@ class BlockDigests:
         return blake3(self.size.to_bytes(8, "big") + counted.digests).hexdigest()
 
 
+@dataclass(frozen=True)
+class Copies:
+    """Both sides of a disk, digested after the target was given the source's content of this mark."""
+
+    mark: str
+    source: BlockDigests
+    target: BlockDigests
+
+
 def differences(one: BlockDigests, other: BlockDigests, without: Set[int] = NO_BLOCKS) -> tuple[int, ...]:
     """Numbers of the blocks that differ, or that only one side has; those of `without` are not compared."""
     if one == other:

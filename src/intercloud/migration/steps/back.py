@@ -31,6 +31,7 @@ def clean(world: World, servers: Iterable[str]) -> None:
         with world.giving_up(world.plan.target):
             world.target.delete_server(moving.name)
         moving.notes.proven = moving.notes.warm = False
+        moving.copies.clear()
 
     world.each(remove, servers)
     world.archive.drop(world.plan.run)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from intercloud.clouds.port import DiskRef
+from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Catchup
 from intercloud.planning.rounds import Next, Round, last_delta, next_round
@@ -42,5 +43,8 @@ def _round(world: World, name: str, moving: Moving) -> Bytes:
             told = world.progress(moving.name, name, disk.size)
             with world.source.offer(what) as offer:
                 moved = Bytes(moved + world.target.fetch(what, offer, told))
+                if world.plan.limits.verify_digests:
+                    with world.target.offer(what) as arrived:
+                        proof.digest_copies(world, moving, disk, (offer, arrived))
     moving.notes.sent = Bytes(moving.notes.sent + moved)
     return moved
