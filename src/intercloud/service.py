@@ -90,7 +90,11 @@ class Service:
 
     def verify(self, run: str) -> Iterator[Finding]:
         """Compare the disks that a run moved with its evidence. Raises NotFound when there is none."""
-        return recheck(run, Archive(self.settings.migration.state / "evidence"), self.open_cloud)
+        servers = [
+            s for each in read_runs(self.settings.database, [run]) for s in Plan.from_json(each.payload).cluster.servers
+        ]
+        moved = [(server.name, disk.name) for server in servers for disk in server.disks]
+        return recheck(run, Archive(self.settings.migration.state / "evidence"), self.open_cloud, moved)
 
     @contextmanager
     def _around(self) -> Iterator[Surroundings]:

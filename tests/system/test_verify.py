@@ -110,6 +110,13 @@ class Verify(unittest.TestCase):
             code, lines, complaint = verify(run)
             self.assertEqual(code, 0, lines)
             self.assertIn("written since and not comparable", lines["db root"])
+        with self.subTest("a piece of evidence is gone"):
+            piece = house.path / "runs" / "evidence" / str(run) / "web.root.b3"
+            piece.rename(piece.with_suffix(".away"))
+            code, lines, complaint = verify(run)
+            self.assertEqual(code, 1)
+            self.assertRegex(lines["web root"], f"cannot tell: .*{run} has no evidence of it")
+            piece.with_suffix(".away").rename(piece)
         with self.subTest("QEMU killed, so that its bitmap is lost"):
             cloud.guest("db").kill()
             code, lines, complaint = verify(run)

@@ -21,7 +21,7 @@ class Archive:
     def put(self, evidence: DiskEvidence) -> None:
         """Keep it; whoever reads meanwhile, or after a crash, finds nothing, or all of it."""
         subject = evidence.subject
-        path = self.folder / subject.run / f"{subject.server}.{subject.disk}{SUFFIX}"
+        path = self.path(subject.run, subject.server, subject.disk)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         with part.open("wb") as file:
@@ -29,6 +29,10 @@ class Archive:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+
+    def path(self, run: str, server: str, disk: str) -> Path:
+        """Where the evidence of one disk is kept."""
+        return self.folder / run / f"{server}.{disk}{SUFFIX}"
 
     def drop(self, run: str) -> None:
         """Remove what was kept of a run that was taken back. No error when there is nothing."""

@@ -1,6 +1,6 @@
 """Compare the disks of an earlier move once more with the evidence that was kept of it."""
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass
 
 from intercloud.clouds.port import Cloud, DiskRef, ServerState
@@ -21,9 +21,15 @@ class Finding:
     text: str
 
 
-def recheck(run: str, archive: Archive, open_cloud: Callable[[str], Cloud]) -> Iterator[Finding]:
-    """Compare each disk that a run moved, one after the other. Raises NotFound when there is no evidence of the run."""
-    for path in archive.files(run):
+def recheck(
+    run: str, archive: Archive, open_cloud: Callable[[str], Cloud], moved: Collection[tuple[str, str]]
+) -> Iterator[Finding]:
+    """Compare each disk that a run moved, one after the other. Raises NotFound when there is no evidence of the run.
+
+    moved: (server, disk) of those that the run moved, as recorded; there must be evidence of each.
+    """
+    paths = archive.files(run)
+    for path in paths:
         name = path.stem
         try:
             evidence = archive.read(path)
@@ -35,6 +41,9 @@ def recheck(run: str, archive: Archive, open_cloud: Callable[[str], Cloud]) -> I
         except IntercloudError as error:
             good, text = False, f"cannot tell: {error}"
         yield Finding(name, good, text)
+    for server, disk in moved:
+        if archive.path(run, server, disk) not in paths:
+            yield Finding(f"{server} {disk}", False, f"cannot tell: {archive.folder / run} has no evidence of it")
 
 
 def judge(before: BlockDigests, now: BlockDigests, written: Set[int] | None) -> tuple[bool, str]:
