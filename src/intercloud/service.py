@@ -119,7 +119,9 @@ class Service:
 
     def _limits(self) -> Limits:
         wanted = self.settings.migration
-        return Limits(Seconds(wanted.max_blackout_ms / 1000), wanted.allow_postcopy, wanted.verify_digests)
+        return Limits(
+            Seconds(wanted.max_blackout_ms / 1000), wanted.allow_postcopy, wanted.verify_digests, wanted.keep_seeds
+        )
 
     def _probe(self, plan: Plan) -> ProbeConfig:
         targets = {server.name: server.nics[0].ip for server in plan.cluster.servers}

@@ -125,7 +125,8 @@ class Sdn(Part):
 class MigrationSettings(Part):
     """How servers move. database: URL of the runs' record; by default a file in `state`, or INTERCLOUD_DATABASE_URL.
 
-    guard: let a small process wait beside each migration, and go on with it if its program dies.
+    guard: let a small process wait beside each migration, and go on with it if its program dies. keep_seeds: let the
+    source keep the disks of a move whose digests were verified, so that only what has changed travels back.
     """
 
     state: Path = Path("/var/lib/intercloud/runs")
@@ -134,6 +135,7 @@ class MigrationSettings(Part):
     max_blackout_ms: float = Field(1000, gt=0)
     allow_postcopy: bool = True
     verify_digests: bool = True
+    keep_seeds: bool = True
 
 
 class ProbeSettings(Part):

@@ -318,6 +318,92 @@ class CloudContract(unittest.TestCase):
         with self.source.offer(disk) as offer:
             self.assertLessEqual(set(offer.changed), {disk.disk.blank})
 
+    # Servers that come back
+
+    def assert_kept(self, name: str) -> None:
+        """Let a server go whose disks are kept, and see that it is gone as if they were not."""
+        self.target.delete_server(name, "since-test")
+        self.addCleanup(self.drop_kept)
+        if self.target.about().seeds != {name: "since-test"}:
+            self.skipTest("this cloud keeps nothing")
+        self.assertEqual(self.target.server_state(name), ServerState.ABSENT)
+        self.assertEqual(self.target.clusters(), ())
+        used = self.target.quota()[1]
+        self.assertEqual((used.vcpus, used.memory, used.disk), (0, 0, 0))
+
+    def drop_kept(self) -> None:
+        """Let nothing be kept of the server for the next test."""
+        self.target.delete_server("one")
+        self.target.create_server(self.cluster, self.one)
+        self.target.delete_server("one")
+
+    def moved_from_the_target(self) -> DiskRef:
+        """Let a server with 4 MiB of its own come from the target, which keeps its disks, and run at the source."""
+        disk = self.running_pair()
+        self.clouds.write("one", 8 * MIB, 4 * MIB, 5)
+        self.source.stop_server("one")
+        self.assertGreaterEqual(self.round(disk), 4 * MIB)
+        self.source.delete_server("one")
+        self.source.create_server(self.cluster, self.one)
+        with self.target.offer(disk) as offer:
+            self.source.fetch(replace(disk, bitmap="since-test"), offer, silent)
+        self.assert_kept("one")
+        self.source.start_server("one")
+        return disk
+
+    def test_a_server_that_comes_back_is_given_what_has_changed(self) -> None:
+        disk = self.moved_from_the_target()
+        self.clouds.write("one", 64 * MIB, MIB, 7)
+        self.source.stop_server("one")
+        self.target.create_server(self.cluster, self.one)
+        self.assertEqual(self.target.about().seeds, {})
+        for _ in range(2):
+            self.assert_about_one_mib(self.round(disk))
+            self.assert_equal(disk)
+
+    def test_a_server_that_comes_back_in_rounds(self) -> None:
+        if Ability.WARM not in self.source.about().abilities:
+            self.skipTest("it offers no disk of a running server")
+        disk = self.moved_from_the_target()
+        self.clouds.write("one", 64 * MIB, MIB, 7)
+        self.target.create_server(self.cluster, self.one)
+        self.assert_about_one_mib(self.round(disk))
+        self.clouds.write("one", 9 * MIB, MIB, 8)
+        self.source.stop_server("one")
+        self.assert_about_one_mib(self.round(disk))
+        self.assert_equal(disk)
+
+    def test_a_server_whose_record_of_writes_is_lost_is_given_everything(self) -> None:
+        disk = self.moved_from_the_target()
+        self.source.stop_server("one")
+        self.target.create_server(self.cluster, self.one)
+        with self.source.offer(disk) as offer:
+            changed = {disk.disk.blank: offer.changed[disk.disk.blank]}
+            self.assertGreaterEqual(self.target.fetch(disk, replace(offer, changed=changed), silent), 4 * MIB)
+        self.assert_equal(disk)
+
+    def test_what_is_kept_is_for_a_server_with_the_same_disks(self) -> None:
+        self.give_image()
+        self.target.create_server(self.cluster, self.one)
+        self.assert_kept("one")
+        other = replace(self.one, disks=(replace(self.one.disks[0], size=Bytes(64 * MIB)),))
+        self.assertEqual(self.target.receive_server(self.cluster, other).seeds, frozenset())
+        self.target.delete_server("one")
+        self.target.delete_server("one", "since-test")
+        self.assertEqual(self.target.receive_server(self.cluster, self.one).seeds, {"root"})
+
+    def test_a_server_that_comes_back_waits_for_its_memory_over_what_was_kept(self) -> None:
+        self.give_image()
+        self.assertEqual(self.target.receive_server(self.cluster, self.one).seeds, frozenset())
+        self.target.adopt_server("one")
+        self.assert_kept("one")
+        landing = self.target.receive_server(self.cluster, self.one)
+        self.assertEqual(landing.seeds, {"root"})
+        self.assertEqual(self.target.receive_server(self.cluster, self.one), landing)
+        self.target.adopt_server("one")
+        self.target.delete_server("one")
+        self.assertEqual(self.target.receive_server(self.cluster, self.one).seeds, frozenset())
+
     def test_several_read_at_once(self) -> None:
         with self.source.offer(self.image) as first, self.source.offer(self.image) as second:
             self.assertNotEqual(first.uri, second.uri)

@@ -35,6 +35,7 @@ class About:
     clock: seconds since the epoch by the cloud's own clock, at the moment of the answer.
     platform: what its servers run on; free: bytes that its disks and images can still grow by, whatever the quota
     says; None where the cloud does not tell.
+    seeds: servers that have left and whose disks are kept → the mark of what these hold, see delete_server.
     """
 
     name: str
@@ -43,6 +44,7 @@ class About:
     clock: float
     platform: Platform | None = None
     free: Bytes | None = None
+    seeds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ class Offer:
     mark: a name for this content of a disk, unlike any other; None when later offers will not say what changed since.
     changed: mark of an earlier content → the parts, in order, in which this content may differ from that one: all that
     has to be carried to a disk with that content. A new disk's mark is Disk.blank. What is not told: everything.
-    How a cloud knows is its own affair: a record of writes, or the digests of two snapshots.
-    bitmaps: dirty bitmaps stored with a disk that can be read at `local`; they have missed no write since they began.
+    How a cloud knows is its own affair: a record of writes, or the digests of two snapshots. A dirty bitmap that has
+    missed no write since it began (DiskRef.bitmap, or one that a hypervisor was given) is a mark by its own name.
+    bitmaps: such bitmaps as are stored with a stopped server's disk, to be read at `local`.
     """
 
     uri: str
@@ -89,10 +92,14 @@ class Offer:
 
 @dataclass(frozen=True)
 class Monitor:
-    """Where a hypervisor's monitor is. path: its QMP socket; nodes: disk name → block node under the guest's disk."""
+    """Where a hypervisor's monitor is. path: its QMP socket; nodes: disk name → block node under the guest's disk.
+
+    beside: words before a command that shall run beside that hypervisor, where it can reach what the hypervisor can.
+    """
 
     path: str
     nodes: Mapping[str, str]
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class Landing:
 
     memory_uri: what QEMU's migrate-incoming and migrate take.
     nbd_host, nbd_port: where its NBD server shall listen for the mirror. placement: where its cards are.
+    seeds: names of those disks that were not empty when it was made: they hold what was kept when it left.
     """
 
     monitor: Monitor
@@ -108,6 +116,7 @@ class Landing:
     nbd_host: str
     nbd_port: int
     placement: Placement
+    seeds: frozenset[str] = frozenset()
 
 
 Progress = Callable[[Bytes], None]
@@ -154,9 +163,9 @@ class Storage(Protocol):
         With Ability.WARM the disk may be that of a running server: it is offered as at the moment of the call (as after
         a power cut), while the server writes on; one disk of a server at a time. Raises CloudError for a disk that is
         written otherwise. A context that ends without an exception says that a peer has this content: changes are then
-        told since this mark and no earlier one. After an exception, or a kill, every earlier mark stays good. What a
-        kill leaves at a running server (room is used for what it overwrites) goes with the next offer of its disks,
-        with monitor, stop_server, adopt_server and delete_server.
+        told since this mark, and no earlier one but bitmaps. After an exception, or a kill, every earlier mark stays
+        good. What a kill leaves at a running server (room is used for what it overwrites) goes with the next offer of
+        its disks, with monitor, stop_server, adopt_server and delete_server.
         """
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
@@ -176,8 +185,10 @@ class Compute(Protocol):
     def create_server(self, cluster: Cluster, server: Server) -> Placement:
         """Make a stopped server of this cluster: disks over their images, cards not plugged anywhere yet.
 
-        The same name and content again gives the same server. Raises QuotaReached, AddressTaken, StoreFull or
-        NotFound (an image is missing here): nothing is left after those.
+        The disks are empty, or else those that were kept when a server of this name with the same disks left; then
+        their marks are beside them, and nothing is kept any more. The same name and content again gives the same
+        server. Raises QuotaReached, AddressTaken, StoreFull or NotFound (an image is missing here): nothing is left
+        after those.
         """
 
     def start_server(self, name: str) -> None:
@@ -192,8 +203,12 @@ class Compute(Protocol):
         Of a move that it came by, or that was given up, nothing is left with it: no memory is awaited, no mark known.
         """
 
-    def delete_server(self, name: str) -> None:
-        """Remove a server in whatever state, with its disks and devices. No error when there is none."""
+    def delete_server(self, name: str, seed: str | None = None) -> None:
+        """Remove a server in whatever state, with its disks and devices. No error when there is none.
+
+        seed: a mark of what its disks hold, for it has stopped; with it the cloud may keep them aside as seeds until
+        the server comes back. They replace any kept before, are not in the quota, and go when their room is needed.
+        """
 
     def server_state(self, name: str) -> ServerState:
         """Tell how a server is now, from evidence and not from memory."""
@@ -206,7 +221,7 @@ class Hypervisor(Protocol):
         """Find the monitor of a running or paused server. Raises NotFound when there is no such process."""
 
     def receive_server(self, cluster: Cluster, server: Server) -> Landing:
-        """Make a server that waits for its memory (-incoming defer, -S), its disks empty over their images.
+        """Make a server that waits for its memory (-incoming defer, -S), its disks as those of create_server.
 
         Counts against the quota from now on. Raises as create_server does; delete_server removes it.
         """

@@ -25,7 +25,8 @@ class ServerNotes:
 
     last_sample: of the last moment before the stop; final_sample: when all had arrived. compared: disk → how both sides
     compare. proven: its disks at the target are proven to be those of the stopped source (cold, warm). booted: it had
-    to be booted on the way. warm: its disks have been copied while it ran, in all the rounds that are worth it.
+    to be booted on the way. warm: its disks have been copied while it ran, in all the rounds that are worth it. kept:
+    the source has kept its disks as a seed.
     """
 
     choice: Choice
@@ -37,6 +38,7 @@ class ServerNotes:
     proven: bool = False
     booted: bool = False
     warm: bool = False
+    kept: bool = False
 
     @property
     def digests_equal(self) -> bool | None:

@@ -17,11 +17,15 @@ from intercloud.units import Seconds
 
 @dataclass(frozen=True)
 class Limits:
-    """What the user accepts. max_blackout: seconds; a guest that needs more is slowed down or post-copied."""
+    """What the user accepts. max_blackout: seconds; a guest that needs more is slowed down or post-copied.
+
+    keep_seeds: the source may keep the disks when a move has ended, so that only what has changed travels back.
+    """
 
     max_blackout: Seconds
     allow_postcopy: bool
     verify_digests: bool
+    keep_seeds: bool = True
 
 
 @dataclass(frozen=True)

@@ -27,17 +27,17 @@ from intercloud.units import show_bytes
 NAME = "offer"
 """Of the node, of the job that keeps aside, and of the export."""
 SINCE = "mark-"
-"""Of each bitmap, before the mark; bitmaps of other names are somebody else's."""
+"""Of each bitmap of ours, before the mark; bitmaps of other names are somebody else's, and the names are the marks."""
 TIMEOUT = 20.0
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A disk as of one moment. uri: where this computer reads it, with the bitmaps of `marks`; mark: of the moment."""
+    """A disk as of one moment. uri: where this computer reads it, with the bitmaps named; mark: of the moment."""
 
     uri: str
     mark: str
-    marks: Sequence[str]
+    bitmaps: Sequence[str]
 
 
 @contextmanager
@@ -52,44 +52,50 @@ def frozen(guest: Guest, disk: Disk) -> Iterator[Frozen]:
         if free < disk.size:
             raise StoreFull(f"{guest.files.directory}: {show_bytes(free)} free; {show_bytes(disk.size)} may be needed")
         clear(guest)  # what somebody who was killed has left
-        marks, mark = recorded(guest, disk), secrets.token_hex(8)
+        noted, mark = bitmaps(guest, disk), secrets.token_hex(8)
         forgotten: Iterable[str] = [mark]
         try:
-            good = [each for each, trusted in marks.items() if trusted]
+            good = [name for name, trusted in noted.items() if trusted]
             begin(guest, disk, mark, good)
             yield Frozen(f"nbd+unix:///{NAME}?socket={guest.files.nbd}", mark, good)
-            forgotten = marks
+            forgotten = own(noted)
         finally:
             clear(guest, {mark: node(disk.name) for mark in forgotten})
 
 
-def recorded(guest: Guest, disk: Disk) -> Mapping[str, bool]:
-    """Marks from which on a running guest's writes to a disk are recorded; false for a record not to be trusted."""
+def bitmaps(guest: Guest, disk: Disk) -> Mapping[str, bool]:
+    """Bitmaps that a running guest's writes to a disk are noted in; false for one that is not to be trusted."""
     with qmp.session(guest.files.own_monitor, TIMEOUT) as execute:
         nodes = execute("query-named-block-nodes", flat=True)
     return {
-        bitmap["name"].removeprefix(SINCE): bitmap["recording"] and not bitmap.get("inconsistent")
+        bitmap["name"]: bitmap["recording"] and not bitmap.get("inconsistent")
         for each in nodes
         if each["node-name"] == node(disk.name)
         for bitmap in each.get("dirty-bitmaps", ())
-        if bitmap.get("name", "").startswith(SINCE)
+        if "name" in bitmap
     }
 
 
-def split(bitmaps: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Tell the marks among a disk's bitmaps, and the other readers' bitmaps."""
-    names = tuple(bitmaps)
-    others = tuple(name for name in names if not name.startswith(SINCE))
-    return tuple(name.removeprefix(SINCE) for name in names if name not in others), others
+def recorded(guest: Guest, disk: Disk) -> frozenset[str]:
+    """Marks of the offers since which a running guest's writes to a disk are noted, however well."""
+    return own(bitmaps(guest, disk))
 
 
-def changed(uri: str, disk: Disk, marks: Sequence[str], layers: int) -> dict[str, tuple[Extent, ...]]:
+def own(names: Iterable[str]) -> frozenset[str]:
+    """The marks of offers among bitmaps."""
+    return frozenset(name.removeprefix(SINCE) for name in names if name.startswith(SINCE))
+
+
+def changed(uri: str, disk: Disk, noted: Sequence[str], layers: int) -> dict[str, tuple[Extent, ...]]:
     """Read what has changed since each mark. layers: how many there are above what the disk was when new."""
-    return {disk.blank: allocated(uri, layers), **{mark: written(uri, SINCE + mark) for mark in marks}}
+    return {disk.blank: allocated(uri, layers), **{name.removeprefix(SINCE): written(uri, name) for name in noted}}
 
 
-def begin(guest: Guest, disk: Disk, mark: str, marks: Sequence[str]) -> None:
-    """Keep aside and record what the guest overwrites from now on, and export the disk as it is now."""
+def begin(guest: Guest, disk: Disk, mark: str, noted: Sequence[str]) -> None:
+    """Keep aside and record what the guest overwrites from now on, and export the disk as it is now.
+
+    noted: the bitmaps to export with it.
+    """
     live, paths = node(disk.name), guest.files
     layout = ["-f", "qcow2", "-u", "-b", str(paths.disk(disk.name)), "-F", "qcow2"]
     run(["qemu-img", "create", "-q", *layout, str(paths.aside), str(disk.size)])
@@ -103,13 +109,12 @@ def begin(guest: Guest, disk: Disk, mark: str, marks: Sequence[str]) -> None:
             {"type": "blockdev-backup", "data": backup},
         ]
         execute("transaction", actions=actions)
-        names = [SINCE + each for each in marks]
-        for name in names:  # copies, taken after the moment: with a block too many at most; they go with the node
+        for name in noted:  # copies, taken after the moment: with a block too many at most; they go with the node
             execute("block-dirty-bitmap-add", node=NAME, name=name, granularity=GRANULARITY, disabled=True)
             execute("block-dirty-bitmap-merge", node=NAME, target=name, bitmaps=[{"node": live, "name": name}])
         execute("nbd-server-start", addr={"type": "unix", "data": {"path": str(paths.nbd)}})
         export = {"type": "nbd", "id": NAME, "node-name": NAME, "name": NAME, "allocation-depth": True}
-        execute("block-export-add", **export, bitmaps=names)
+        execute("block-export-add", **export, bitmaps=list(noted))
 
 
 def clear(guest: Guest, forgotten: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -151,7 +156,7 @@ def forget(guest: Guest) -> None:
             clear(guest, marks)
         return
     for path in (guest.files.disk(disk.name) for disk in disks):
-        for mark in split(nbd.bitmaps(path))[0]:
+        for mark in own(nbd.bitmaps(path)):
             nbd.remove_bitmap(path, SINCE + mark)
 
 

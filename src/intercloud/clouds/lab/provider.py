@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 
 from intercloud.clouds.ability import Ability
-from intercloud.clouds.lab import blocks, fleece, nbd, wan
+from intercloud.clouds.lab import blocks, fleece, nbd, seeds, wan
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import CPU, MACHINE, node, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
-from intercloud.clouds.lab.run import run
+from intercloud.clouds.lab.run import inside, run
 from intercloud.clouds.lab.server import Guest, files
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.lab.store import Store, file_digest, locked
@@ -66,7 +66,8 @@ class LabCloud:
             self.place.site(),
             clock=time.time(),
             platform=platform(),
-            free=Bytes(shutil.disk_usage(self.place.path).free),
+            free=Bytes(shutil.disk_usage(self.place.path).free + seeds.size(self.place)),
+            seeds=seeds.marks(self.place),
         )
 
     def records(self) -> tuple[Record, ...]:
@@ -152,14 +153,14 @@ class LabCloud:
                 fleece.frozen(guest, disk) as frozen,
                 nbd.serve(self.place, nbd.peer_node(guest.files.nbd, fleece.NAME)) as served,
             ):
-                changed = fleece.changed(frozen.uri, disk, frozen.marks, layers=2)
+                changed = fleece.changed(frozen.uri, disk, frozen.bitmaps, layers=2)
                 yield Offer(served.uri, frozen.uri, disk.size, frozen.mark, changed)
             return
         path = guest.files.disk(disk.name)
         noted = [name for name, whole in nbd.bitmaps(path).items() if whole]
-        marks, others = fleece.split(noted)
+        others = tuple(name for name in noted if not name.startswith(fleece.SINCE))
         with nbd.serve(self.place, nbd.disk_node(path), noted) as served:
-            changed = fleece.changed(served.local, disk, marks, layers=1)
+            changed = fleece.changed(served.local, disk, noted, layers=1)
             yield Offer(served.uri, served.local, disk.size, None, changed, others)
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
@@ -198,6 +199,8 @@ class LabCloud:
 
     def fetch_image(self, image: Image, offer: Offer, progress: Progress) -> Bytes:
         """Fill an image; nothing is left of one whose digest is wrong."""
+        with self.lock():
+            seeds.make_room(self.place, image.size)
         with self.store.incoming(image) as part:
             if part is None:
                 return Bytes(0)
@@ -228,16 +231,17 @@ class LabCloud:
         """Record that a server is an ordinary one, and forget what a warm move has recorded of its disks."""
         with self.lock():
             guest = self.guest(name)
-            save(replace(guest.record, incoming=False), guest.files.record)
+            save(replace(guest.record, incoming=False, seeds=()), guest.files.record)
         fleece.forget(guest)
         nbd.sweep(self.place)
 
-    def delete_server(self, name: str) -> None:
-        """Remove a server."""
+    def delete_server(self, name: str, seed: str | None = None) -> None:
+        """Remove a server, but for its disks if a seed is wanted."""
         with self.lock():
             record = load(files(self.place, name).record)
-            if record is not None:
-                Guest(self.place, record).remove()
+            guest = Guest(self.place, record) if record is not None else None
+            if guest is not None and not (seed and seeds.keep(guest, seed)):
+                guest.remove()
             shutil.rmtree(files(self.place, name).directory, ignore_errors=True)
         nbd.sweep(self.place)
 
@@ -270,6 +274,7 @@ class LabCloud:
             nbd_host=self.place.address,
             nbd_port=guest.record.nbd_port,
             placement=guest.placement,
+            seeds=frozenset(guest.record.seeds),
         )
 
     # Parts of the above
@@ -299,7 +304,8 @@ class LabCloud:
 
     def monitor_of(self, guest: Guest) -> Monitor:
         """Say where a guest's monitor is."""
-        return Monitor(str(guest.files.monitor), {disk.name: node(disk.name) for disk in guest.record.server.disks})
+        nodes = {disk.name: node(disk.name) for disk in guest.record.server.disks}
+        return Monitor(str(guest.files.monitor), nodes, inside(self.place.namespace, ()))
 
     def make(self, cluster: Cluster, server: Server, *, incoming: bool) -> Guest:
         """Record a server and make its files and devices; after an error nothing is left of it."""
@@ -314,8 +320,13 @@ class LabCloud:
             slot = next(slot for slot in range(len(used) + 1) if slot not in used)
             guest = Guest(self.place, Record(without_servers(cluster), server, slot, incoming))
             shutil.rmtree(guest.files.directory, ignore_errors=True)
-            guest.files.directory.mkdir(parents=True)
-            save(guest.record, guest.files.record)
+            seeds.make_room(self.place, sum(disk.held or 0 for disk in server.disks), spared=server.name)
+            if seeds.fits(self.place, server):
+                guest = Guest(self.place, replace(guest.record, seeds=tuple(disk.name for disk in server.disks)))
+                seeds.give(self.place, guest.record)
+            else:
+                guest.files.directory.mkdir(parents=True)
+                save(guest.record, guest.files.record)
             try:
                 guest.make(self.store)
             except CloudError:

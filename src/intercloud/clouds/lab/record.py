@@ -16,13 +16,15 @@ class Record:
     """A server that was asked for.
 
     cluster: what it belongs to, without servers. incoming: made by receive_server and not yet adopted.
-    slot: a small number that no other server of the site has; its ports follow from it.
+    slot: a small number that no other server of the site has; its ports follow from it. seeds: names of its disks that
+    were kept from an earlier stay, until it is adopted.
     """
 
     cluster: Cluster
     server: Server
     slot: int
     incoming: bool = False
+    seeds: tuple[str, ...] = ()
 
     @property
     def memory_port(self) -> int:
@@ -63,6 +65,7 @@ def load(path: Path) -> Record | None:
         server=load_server(data["server"]),
         slot=data["slot"],
         incoming=data["incoming"],
+        seeds=tuple(data.get("seeds", ())),
     )
 
 

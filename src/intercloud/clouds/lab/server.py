@@ -83,6 +83,11 @@ class Guest:
         for nic in self.record.server.nics:
             net.add_tap(self.place.namespace, self.placement.ports[nic.mac], mtus.get(nic.network, 1500))
 
+    def remove_taps(self) -> None:
+        """Remove its network devices. Safe to repeat."""
+        for tap in self.placement.ports.values():
+            net.delete_link(self.place.namespace, tap)
+
     def boot(self, accelerator: Accelerator) -> None:
         """Start its process unless it runs. Booting, or waiting for its memory, when this returns."""
         if self.pid() is not None:
@@ -119,12 +124,16 @@ class Guest:
             end = time.monotonic() + SYNC_TIME
             while self.pid() is not None and time.monotonic() < end:
                 time.sleep(0.05)
+        self.end()
+        self.files.aside.unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """Let its process end in order, so that it closes its disks and stores their bitmaps; kill one that hangs."""
         pid = self.pid()
         if pid is not None:
-            with suppress(CloudError):  # one that hangs is killed
-                kill([pid], END_TIME, signal.SIGTERM)  # so that it stores its disks' dirty bitmaps
+            with suppress(CloudError):
+                kill([pid], END_TIME, signal.SIGTERM)
         self.kill()
-        self.files.aside.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """Cut the power."""
@@ -135,8 +144,7 @@ class Guest:
     def remove(self) -> None:
         """Remove all of it, the record last."""
         self.kill()
-        for tap in self.placement.ports.values():
-            net.delete_link(self.place.namespace, tap)
+        self.remove_taps()
         for path in self.files.directory.iterdir():
             if path.is_dir():  # whoever made the config drive was killed
                 shutil.rmtree(path)

@@ -7,6 +7,7 @@ from intercloud.errors import VerifyError
 from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Strategy
+from intercloud.transfer.digest import since
 from intercloud.units import Seconds
 
 LAST_PAGE = Seconds(600.0)
@@ -64,12 +65,15 @@ def _application(world: World) -> tuple[str, ...]:
 
 
 def release(world: World, servers: Iterable[str]) -> None:
-    """Take the servers away from the source: machines, disks."""
+    """Take the servers away from the source: machines, disks, unless these are kept as seeds."""
 
     def remove(moving: Moving) -> None:
         with world.notes.timeline.phase(moving.name, "release"):
             moving.source.close()
-            world.source.delete_server(moving.name)
+            whole = world.plan.limits.keep_seeds and moving.notes.digests_equal
+            seed = since(world.plan.run) if whole else None
+            world.source.delete_server(moving.name, seed)
+            moving.notes.kept = seed is not None and world.source.about().seeds.get(moving.name) == seed
 
     world.each(remove, servers)
 
