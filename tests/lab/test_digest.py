@@ -28,14 +28,17 @@ SINCE = since("run")
 
 
 class Machine:
-    """A QEMU with one qcow2 disk and no guest."""
+    """A QEMU with one qcow2 disk and no guest. hardware: what else it has; block: where a guest of it would write."""
+
+    hardware: tuple[str, ...] = ("-M", "none")
+    block = "disk"
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
         self.image = folder / f"{name}.qcow2"
 
     def start(self) -> None:
-        words = ("qemu-system-x86_64", "-M", "none", "-nodefaults", "-display", "none", "-S")
+        words = ("qemu-system-x86_64", *self.hardware, "-nodefaults", "-display", "none", "-S")
         disk = f"driver=qcow2,node-name=disk,file.driver=file,file.filename={self.image}"
         path = self.folder / f"{self.name}.sock"
         path.unlink(missing_ok=True)
@@ -55,7 +58,10 @@ class Machine:
         self.disk = LiveDisk.at(self.monitor, self.qemu, "root")
 
     def write(self, place: int, length: int = BLOCK, pattern: int = 7) -> None:
-        command = f'qemu-io disk "write -P {pattern} {place} {length}"'
+        self.io(f"write -P {pattern} {place} {length}")
+
+    def io(self, act: str) -> None:
+        command = f'qemu-io {self.block} "{act}"'
         self.qemu.execute("human-monitor-command", command_line=command)
 
     def flip(self, place: int) -> None:

@@ -64,7 +64,7 @@ class Moving:
     @property
     def mirror(self) -> Mirror:
         """The mirrors of its disks."""
-        return Mirror(self.source.qmp, self.target.qmp, self.server.disks)
+        return Mirror(self.source.qmp, self.target.qmp, self.server.disks, self.source.monitor)
 
     @property
     def whole(self) -> Server:

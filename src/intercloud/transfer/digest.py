@@ -52,7 +52,7 @@ def gentle_thread() -> ThreadPoolExecutor:
 
 
 def since(run: str) -> str:
-    """Name the target's bitmap: written since that run's switchover."""
+    """Name the target's bitmap: written since that run's switchover. It is the mark of what the source held then."""
     return f"since-{run}"
 
 

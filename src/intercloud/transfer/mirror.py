@@ -6,13 +6,16 @@ and ends within a moment once the guest has stopped.
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from intercloud.clouds.port import Landing
+from intercloud.clouds.port import Landing, Monitor
 from intercloud.errors import MonitorError, TransferError
+from intercloud.model.evidence import BlockDigests
 from intercloud.model.server import Disk
+from intercloud.transfer import seedfilter
+from intercloud.transfer.digest import GoOn, LiveDisk, gentle_thread, to_the_end
 from intercloud.transfer.qmp import Event, Json, Promise, Qmp
 from intercloud.units import Bytes
 
@@ -20,24 +23,27 @@ STALL = 30.0
 """Seconds without a single block moved after which a mirror counts as stuck."""
 END = 10.0
 """Seconds for a drained mirror to end."""
+MIRROR = "mirror-"
+"""Before a disk's name: of its mirror's job, and of the node that is written to."""
 
 
 @dataclass(frozen=True)
 class MirrorSample:
-    """How far the mirrors of one server are: bytes done and to do, over all its disks."""
+    """How far the mirrors of one server are: bytes done and to do, over all its disks; sent: those that crossed."""
 
     done: Bytes
     total: Bytes
     ready: bool
+    sent: Bytes
 
 
 def _job(disk: Disk) -> str:
-    return f"mirror-{disk.name}"
+    return f"{MIRROR}{disk.name}"
 
 
 def _jobs(source: Qmp) -> list[Json]:
     jobs = cast("list[Json]", source.execute("query-block-jobs"))
-    return [job for job in jobs if str(job["device"]).startswith("mirror-")]
+    return [job for job in jobs if str(job["device"]).startswith(MIRROR)]
 
 
 def ready(source: Qmp) -> list[bool]:
@@ -46,26 +52,25 @@ def ready(source: Qmp) -> list[bool]:
 
 
 class Mirror:
-    """The mirrors of all disks of one server.
+    """The mirrors of all disks of one server. here: the source's monitor, which source is connected to."""
 
-    nodes: disk name → block node, at the source and at the target (in the landing).
-    """
+    def __init__(self, source: Qmp, target: Qmp, disks: Sequence[Disk], here: Monitor) -> None:
+        self.source, self.target, self.disks, self.here = source, target, tuple(disks), here
 
-    def __init__(self, source: Qmp, target: Qmp, disks: Sequence[Disk]) -> None:
-        self.source, self.target, self.disks = source, target, tuple(disks)
-
-    def start(self, nodes: Mapping[str, str], landing: Landing) -> None:
+    def start(self, landing: Landing, go_on: GoOn = to_the_end) -> None:
         """Export the target's disks and let the source write into them, unless all that is under way.
 
-        What a program that was killed has left of it is taken away first.
+        What a program that was killed has left of it is taken away first. What seeds hold is read at the target, and
+        not believed: another mirror may have begun to fill them.
         """
         if len(_jobs(self.source)) == len(self.disks):
             return
-        abandon(self.source)
+        abandon(self.source, self.here)
         with contextlib.suppress(MonitorError):  # it does not run
             self.target.execute("nbd-server-stop")
-        address = {"type": "inet", "data": {"host": landing.nbd_host, "port": str(landing.nbd_port)}}
-        self.target.execute("nbd-server-start", addr=address)
+        seeds = self._read_seeds(landing, go_on)
+        address = {"host": landing.nbd_host, "port": str(landing.nbd_port)}
+        self.target.execute("nbd-server-start", addr={"type": "inet", "data": address})
         for disk in self.disks:
             self.target.execute(
                 "block-export-add",
@@ -75,21 +80,24 @@ class Mirror:
                 node_name=landing.monitor.nodes[disk.name],
                 writable=True,
             )
-            self.source.execute(
-                "blockdev-add",
-                driver="nbd",
-                node_name=_job(disk),
-                server={"type": "inet", "host": landing.nbd_host, "port": str(landing.nbd_port)},
-                export=disk.name,
-            )
+            server = {"type": "inet", **address}
+            if disk.name in seeds:
+                server = {"type": "unix", "path": seedfilter.start(self.here, landing, disk.name, seeds[disk.name])}
+            self.source.execute("blockdev-add", driver="nbd", node_name=_job(disk), server=server, export=disk.name)
             self.source.execute(
                 "blockdev-mirror",
                 job_id=_job(disk),
-                device=nodes[disk.name],
+                device=self.here.nodes[disk.name],
                 target=_job(disk),
-                sync="top" if disk.image else "full",  # what lies under an overlay is at the target already
+                # what lies under an overlay is at the target already, unless a seed's overlay hides it there
+                sync="top" if disk.image and disk.name not in seeds else "full",
                 copy_mode="write-blocking",
             )
+
+    def _read_seeds(self, landing: Landing, go_on: GoOn) -> dict[str, BlockDigests]:
+        disks = {name: LiveDisk.at(landing.monitor, self.target, name) for name in landing.seeds}
+        with gentle_thread() as thread:
+            return {name: thread.submit(disk.digest, go_on).result() for name, disk in disks.items()}
 
     def sample(self) -> MirrorSample:
         """Ask how far the mirrors are. Raises TransferError when one of them failed."""
@@ -100,7 +108,12 @@ class Mirror:
             Bytes(sum(cast("int", job["offset"]) for job in jobs)),
             Bytes(sum(cast("int", job["len"]) for job in jobs)),
             all(job["ready"] for job in jobs),
+            Bytes(sum(self._sent(job) for job in jobs)),
         )
+
+    def _sent(self, job: Json) -> int:
+        passed = seedfilter.sent(self.here, str(job["device"]).removeprefix(MIRROR))
+        return cast("int", job["offset"]) if passed is None else passed
 
     def _complaint(self) -> str:
         for event in reversed(self.source.events()):
@@ -122,6 +135,7 @@ class Mirror:
                 raise TransferError(f"{self.source.name}: disk {disk.name}: {event.data['error']}")
             # before the server goes: a stopped QEMU flushes all its nodes once more, and fails if one cannot be
             self.source.execute("blockdev-del", node_name=_job(disk))
+            seedfilter.sweep(self.here, disk.name)
         return self.target.promise("nbd-server-stop")
 
 
@@ -131,8 +145,8 @@ def _end_of(job: str) -> Callable[[Event], bool]:
     )
 
 
-def abandon(source: Qmp) -> None:
-    """Take every mirror of ours away from a server. Safe to repeat."""
+def abandon(source: Qmp, here: Monitor) -> None:
+    """Take every mirror of ours away from a server. here: its monitor. Safe to repeat."""
     mark = source.mark()
     for job in _jobs(source):
         source.execute("block-job-cancel", device=job["device"], force=True)
@@ -143,8 +157,10 @@ def abandon(source: Qmp) -> None:
                 raise
     nodes = cast("list[Json]", source.execute("query-named-block-nodes", flat=True))
     for node in nodes:
-        if str(node["node-name"]).startswith("mirror-") and node["drv"] == "nbd":
+        if str(node["node-name"]).startswith(MIRROR) and node["drv"] == "nbd":
             source.execute("blockdev-del", node_name=node["node-name"])
+    for disk in here.nodes:
+        seedfilter.sweep(here, disk)
 
 
 @dataclass

@@ -1,7 +1,7 @@
-"""Read what an NBD server at a unix socket offers: any bytes in any order, which no program at hand does.
+"""NBD as two programs of ours speak it: the fixed newstyle handshake, simple requests, simple replies.
 
-The fixed newstyle handshake with NBD_OPT_EXPORT_NAME, then simple replies: github.com/NetworkBlockDevice/nbd,
-doc/proto.md.
+Read what a server at a unix socket offers, any bytes in any order, which no program at hand does.
+github.com/NetworkBlockDevice/nbd, doc/proto.md.
 """
 
 import socket
@@ -17,6 +17,32 @@ PATIENCE = 60.0
 OPTION, REQUEST, REPLY = 0x49484156454F5054, 0x25609513, 0x67446698
 FIXED_NEWSTYLE, NO_ZEROES = 1, 2
 EXPORT_NAME, READ = 1, 0
+REQUEST_HEAD, REPLY_HEAD = struct.Struct(">IHHQQI"), struct.Struct(">IIQ")
+"""Magic, flags, kind, cookie, start, length; magic, fault, cookie."""
+
+
+def take(peer: socket.socket, length: int) -> memoryview:
+    """Receive just so many bytes. Raises ConnectionError when the peer closes before."""
+    taken = memoryview(bytearray(length))
+    have = 0
+    while have < length:
+        got = peer.recv_into(taken[have:])
+        if not got:
+            raise ConnectionError("the server closed the connection; is there such an export?")
+        have += got
+    return taken
+
+
+def open_export(server: socket.socket, name: str) -> tuple[Bytes, int]:
+    """Shake hands with a server; returns the export's bytes and its flags. Raises OSError, or ConnectionError."""
+    magic, _ = struct.unpack(">8s8sH", take(server, 18))[1:]
+    if magic != OPTION.to_bytes(8, "big"):
+        raise ConnectionError("this is no NBD server of the newstyle kind")
+    export = name.encode()
+    server.sendall(struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES))
+    server.sendall(struct.pack(">QII", OPTION, EXPORT_NAME, len(export)) + export)
+    size, flags = struct.unpack(">QH", take(server, 10))
+    return Bytes(size), flags
 
 
 class Reader:
@@ -28,17 +54,11 @@ class Reader:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         parts = urlsplit(uri)
-        name = parts.path.removeprefix("/").encode()
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(PATIENCE)
         try:
             self._socket.connect(parse_qs(parts.query)["socket"][0])
-            magic, _ = struct.unpack(">8s8sH", self._take(18))[1:]
-            if magic != OPTION.to_bytes(8, "big"):
-                raise TransferError(f"{uri}: this is no NBD server of the newstyle kind")
-            self._socket.sendall(struct.pack(">I", FIXED_NEWSTYLE | NO_ZEROES))
-            self._socket.sendall(struct.pack(">QII", OPTION, EXPORT_NAME, len(name)) + name)
-            self.size = Bytes(struct.unpack(">QH", self._take(10))[0])
+            self.size, _ = open_export(self._socket, parts.path.removeprefix("/"))
         except OSError as error:
             self._socket.close()
             raise TransferError(f"{uri} cannot be read: {error}") from error
@@ -46,23 +66,13 @@ class Reader:
     def read(self, start: int, length: int) -> memoryview:
         """Read bytes; they must lie within the export."""
         try:
-            self._socket.sendall(struct.pack(">IHHQQI", REQUEST, 0, READ, start, start, length))
-            magic, fault, handle = struct.unpack(">IIQ", self._take(16))
+            self._socket.sendall(REQUEST_HEAD.pack(REQUEST, 0, READ, start, start, length))
+            magic, fault, handle = REPLY_HEAD.unpack(take(self._socket, REPLY_HEAD.size))
             if (magic, fault, handle) != (REPLY, 0, start):
                 raise TransferError(f"{self.uri}: {length} bytes at {start} cannot be read: error {fault}")
-            return self._take(length)
+            return take(self._socket, length)
         except OSError as error:
             raise TransferError(f"{self.uri} cannot be read: {error}") from error
-
-    def _take(self, length: int) -> memoryview:
-        taken = memoryview(bytearray(length))
-        have = 0
-        while have < length:
-            got = self._socket.recv_into(taken[have:])
-            if not got:
-                raise ConnectionError("the server closed the connection; is there such an export?")
-            have += got
-        return taken
 
     def __enter__(self) -> "Reader":
         return self

@@ -21,7 +21,7 @@ def clean(world: World, servers: Iterable[str]) -> None:
     def remove(moving: Moving) -> None:
         if world.plan.strategy is Strategy.LIVE:
             moving.memory_at_source.cancel()
-            mirror.abandon(moving.source.qmp)
+            mirror.abandon(moving.source.qmp, moving.source.monitor)
             proof.forget(moving)
             moving.memory_at_source.wait_ended(ENDS)
         else:

@@ -48,10 +48,10 @@ def mirror_disks(world: World, servers: Iterable[str]) -> None:
         with world.notes.timeline.phase(moving.name, "disks"), proof.digest_source(world, moving):
             landing = moving.landing()
             world.plug_target(landing.placement)  # whoever made the place may have been killed before that
-            mirror.start(moving.source.monitor.nodes, landing)
+            mirror.start(landing, world.go_on)
             while True:
                 sample = mirror.sample()
-                moving.notes.sent = sample.done
+                moving.notes.sent = sample.sent
                 watch.see(sample.done)
                 world.progress(moving.name, "disks", sample.total)(sample.done)
                 if sample.ready:
