@@ -91,6 +91,18 @@ class Rendered(unittest.TestCase):
             "\n".join(text), r"\n  measured +WAN 400\.0 Mbit/s of TCP, 10\.0 ms round trip, packets of 1500 "
         )
 
+    def test_disks_that_the_target_keeps_are_told(self) -> None:
+        text = render(
+            make_plan(REQUEST, replace(FINE, seeds={"web": "since-shop-1", "other": "x"}), Tunnel.VXLAN, LIMITS)
+        )
+        line = "  web: live: both clouds give access to the hypervisor; b keeps its disks as of run shop-1: "
+        self.assertIn(f"{line}what is known to be the same does not travel\n", text)
+        self.assertIn("and what the servers write meanwhile; less by what b keeps of the disks\n", text)
+        self.assertEqual(
+            make_plan(REQUEST, FINE, Tunnel.VXLAN, LIMITS),
+            make_plan(REQUEST, replace(FINE, seeds={"other": "x"}), Tunnel.VXLAN, LIMITS),
+        )
+
     def test_findings_are_marked_and_what_blocks_comes_first(self) -> None:
         text = render(make_plan(REQUEST, SMALL, Tunnel.VXLAN, LIMITS))
         self.assertIn("shop: a -> b, live: blocked by 1 of the findings\n", text)

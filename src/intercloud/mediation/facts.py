@@ -1,7 +1,7 @@
 """What the pre-flight works on: the facts about both clouds, read by `survey`, judged by `findings`."""
 
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.port import ServerState
@@ -26,7 +26,7 @@ class Survey:
     """Facts for the pre-flight.
 
     states: of the source's servers; missing: base images that the target lacks; free: bytes left at the target, see
-    About; silence: why nothing crosses the path, which is NO_PATH then.
+    About; silence: why nothing crosses the path, which is NO_PATH then; seeds: what the target keeps, see About.
     """
 
     source: str
@@ -45,3 +45,4 @@ class Survey:
     path: WanPath
     skew: Skew
     silence: str | None = None
+    seeds: Mapping[str, str] = field(default_factory=dict)

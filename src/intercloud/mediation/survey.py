@@ -43,6 +43,7 @@ def survey(source: Cloud, target: Cloud, cluster: str, servers: Set[str]) -> Sur
         path,
         _skew(source, target),
         silence,
+        there.seeds,
     )
 
 

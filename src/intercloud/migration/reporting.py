@@ -76,7 +76,9 @@ def _outcome(world: World, status: Status, seen: Mapping[str, Evidence]) -> tupl
     match status:
         case Status.COMPLETED:
             way = f"the way back: intercloud migrate --source {plan.target} --target {plan.source}"
-            return f"{plan.cluster.name} runs at {plan.target}; {way}", trouble
+            kept = ", ".join(name for name, server in notes.servers.items() if server.kept)
+            back = f" ({plan.source} keeps the disks of {kept}: what changes from now on travels)" if kept else ""
+            return f"{plan.cluster.name} runs at {plan.target}; {way}{back}", trouble
         case Status.ROLLED_BACK:
             why = notes.back or "stopped"
             return why, tuple(each for each in trouble if each != why)

@@ -19,9 +19,10 @@ from intercloud.migration.plan import Limits, Plan
 from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster
 from intercloud.model.site import Tunnel
-from intercloud.model.strategy import Strategy
+from intercloud.model.strategy import Choice, Strategy
 from intercloud.planning.estimate import Estimate, estimate
 from intercloud.planning.strategy import choose, impossible
+from intercloud.transfer.digest import since
 from intercloud.units import show_seconds
 
 
@@ -79,6 +80,8 @@ def make_plan(
     costs = None
     if seen.silence is None:
         costs = estimate(seen.cluster, seen.missing, choice.strategy, seen.path, OVERHEAD)
+        if any(server.name in seen.seeds for server in seen.cluster.servers):
+            costs = replace(costs, copy_basis=f"{costs.copy_basis}; less by what {seen.target} keeps of the disks")
     found = (
         *_possible(choice.strategy, seen),
         *findings(seen, choice.strategy, tunnel),
@@ -92,7 +95,7 @@ def make_plan(
         target=request.target,
         cluster=seen.cluster,
         strategy=choice.strategy,
-        choices={server.name: choice for server in seen.cluster.servers},
+        choices={server.name: _begin_from(seen, server.name, choice) for server in seen.cluster.servers},
         path=seen.path,
         tunnel=tunnel,
         limits=replace(limits, allow_postcopy=limits.allow_postcopy and both_can),
@@ -104,6 +107,15 @@ def make_plan(
         findings=tuple(sorted(found, key=lambda finding: not finding.blocking)),
         estimate=costs,
     )
+
+
+def _begin_from(seen: Survey, server: str, choice: Choice) -> Choice:
+    """Say in a server's choice that its disks need not travel whole."""
+    if server not in seen.seeds:
+        return choice
+    run = seen.seeds[server].removeprefix(since(""))
+    kept = f"{seen.target} keeps its disks as of run {run}: what is known to be the same does not travel"
+    return replace(choice, why=f"{choice.why}; {kept}")
 
 
 def _possible(strategy: Strategy, seen: Survey) -> Iterator[Finding]:
