@@ -58,7 +58,9 @@ class Bench:
 
     def __init__(self, folder: str) -> None:
         self.config = Path(folder, "config.json")
-        self.config.write_text(json.dumps({"lab": {"name": LAB}, "migration": {"state": f"{folder}/runs"}}))
+        self.config.write_text(
+            json.dumps({"lab": {"name": LAB}, "migration": {"state": f"{folder}/runs", "keep_seeds": False}})
+        )
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run intercloud on the lab."""

@@ -150,7 +150,7 @@ class House:
         found += [f"{away}: port of {e.name}" for e in endpoints if away in e.ports]
         for server in demo.TIERS:
             found += [f"{server}: {each}" for each in self.in_hypervisor(home, server)]
-        found += [str(path) for path in self.place(home).path.rglob("aside*")]
+        found += [str(path) for pattern in ("aside*", "*.seed-*") for path in self.place(home).path.rglob(pattern)]
         found += [str(path) for cloud in CLOUDS for path in self.place(cloud).path.glob("offer-*")]
         listed = json.loads(self.run("migrations", "list", "--output", "json").stdout or "[]")
         found += [f"migration {run['run']}: {run['state']}" for run in listed if run["state"] not in ENDED]

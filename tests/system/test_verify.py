@@ -41,18 +41,20 @@ def verify(run: object) -> tuple[int, dict[str, str], str]:
     return done.returncode, lines, done.stderr
 
 
-def flip(image: Path) -> int:
-    """Flip one bit in the first block of a disk's own layer, in its file; returns the block's number."""
+def flip(image: Path, place: int = 0) -> int:
+    """Flip one bit of the first block that a disk's own layer has from a place on; returns the block's number."""
     told = subprocess.run(
         ["qemu-img", "map", "-U", "--output=json", str(image)], capture_output=True, check=True, timeout=20
     )
-    extent = next(e for e in json.loads(told.stdout) if e["data"] and e["depth"] == 0)
+    own = (e for e in json.loads(told.stdout) if e["data"] and e["depth"] == 0)
+    extent = next(e for e in own if e["start"] + e["length"] > place)
+    start = max(place, extent["start"])
     with image.open("r+b") as file:
-        file.seek(extent["offset"])
+        file.seek(extent["offset"] + start - extent["start"])
         byte = file.read(1)[0]
         file.seek(-1, 1)
         file.write(bytes([byte ^ 1]))
-    return int(extent["start"]) // 65536
+    return int(start) // 65536
 
 
 @needs.lab

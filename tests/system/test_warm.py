@@ -30,7 +30,7 @@ def setUpModule() -> None:
     needs.require(needs.lab)
     clouds = {name: {"type": "lab", "abilities": ["cold", "warm"]} for name in ("lab-a", "lab-b")}
     house = House()
-    house.write(clouds=clouds, migration={"state": str(house.path / "runs"), "guard": False})
+    house.write(clouds=clouds, migration={"state": str(house.path / "runs"), "guard": False, "keep_seeds": False})
     house.up()
 
 
@@ -123,7 +123,7 @@ class Warm(unittest.TestCase):
             names = {path.name for path in guest.files.directory.iterdir()}
             self.assertFalse([name for name in names if name.endswith((".mark", ".part")) or "aside" in name], names)
             for disk in server.disks:
-                self.assertEqual(fleece.recorded(guest, disk), {})
+                self.assertEqual(fleece.recorded(guest, disk), frozenset())
 
     def test_auto_moves_warm_and_is_shorter_down_than_cold(self) -> None:
         self.fill(96)
