@@ -382,6 +382,17 @@ class CloudContract(unittest.TestCase):
             self.assertGreaterEqual(self.target.fetch(disk, replace(offer, changed=changed), silent), 4 * MIB)
         self.assert_equal(disk)
 
+    def test_a_server_that_is_started_before_it_is_filled_begins_empty(self) -> None:
+        disk = self.moved_from_the_target()
+        self.source.stop_server("one")
+        self.target.create_server(self.cluster, self.one)
+        self.target.start_server("one")
+        self.target.stop_server("one")
+        with self.source.offer(disk) as full, self.target.offer(disk) as empty:
+            self.assertNotEqual(content(full), content(empty))
+        self.assertGreaterEqual(self.round(disk), 4 * MIB)
+        self.assert_equal(disk)
+
     def test_what_is_kept_is_for_a_server_with_the_same_disks(self) -> None:
         self.give_image()
         self.target.create_server(self.cluster, self.one)

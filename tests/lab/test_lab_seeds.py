@@ -95,7 +95,11 @@ class Seeds(unittest.TestCase):
         for path in self.disks("one"):
             self.assertEqual(path.with_suffix(".mark").read_text(), MARK)
             io(path, "read -P 5 1M 1M")
+        self.cloud.adopt_server("one")
         self.cloud.start_server("one")
+        self.cloud.stop_server("one")
+        for path in self.disks("one"):
+            io(path, "read -P 5 1M 1M")
         self.assertEqual(list((self.servers / "one").glob("*.mark")), [], "from now on it is its own")
         self.assertEqual(list(self.kept.iterdir()), [])
 

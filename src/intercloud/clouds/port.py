@@ -186,9 +186,9 @@ class Compute(Protocol):
         """Make a stopped server of this cluster: disks over their images, cards not plugged anywhere yet.
 
         The disks are empty, or else those that were kept when a server of this name with the same disks left; then
-        their marks are beside them, and nothing is kept any more. The same name and content again gives the same
-        server. Raises QuotaReached, AddressTaken, StoreFull or NotFound (an image is missing here): nothing is left
-        after those.
+        their marks are beside them, and nothing is kept any more. They are there to be filled: one that is not, when
+        the server is started, is made empty. The same name and content again gives the same server. Raises
+        QuotaReached, AddressTaken, StoreFull or NotFound (an image is missing here): nothing is left after those.
         """
 
     def start_server(self, name: str) -> None:

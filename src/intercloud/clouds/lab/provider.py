@@ -168,6 +168,8 @@ class LabCloud:
         if isinstance(what, Image):
             return self.fetch_image(what, offer, progress)
         moved = self.fetch_disk(what, offer, progress)
+        with self.lock():
+            self.without_seeds(self.guest(what.server), what.disk.name)
         if what.bitmap is not None:
             nbd.add_bitmap(self.guest(what.server).files.disk(what.disk.name), what.bitmap)
         return moved
@@ -221,6 +223,8 @@ class LabCloud:
         guest = self.guest(name)
         if guest.record.incoming:
             raise CloudError(f"{self.name}: {name} waits for its memory; it cannot be booted")
+        if guest.record.seeds and guest.pid() is None:
+            guest = self.empty(guest)
         guest.boot(accelerator(self.place.lab.cache))
 
     def stop_server(self, name: str) -> None:
@@ -333,6 +337,23 @@ class LabCloud:
                 guest.remove()
                 raise
         return guest
+
+    def empty(self, guest: Guest) -> Guest:
+        """Make those kept disks of a stopped server anew that nobody has filled: it is not the server that left."""
+        with self.lock():
+            for disk in guest.record.seeds:
+                guest.files.mark(disk).unlink(missing_ok=True)
+                guest.files.disk(disk).unlink(missing_ok=True)
+            guest.make(self.store)
+            return self.without_seeds(guest, *guest.record.seeds)
+
+    def without_seeds(self, guest: Guest, *disks: str) -> Guest:
+        """Record that some disks of a server hold what they shall."""
+        left = tuple(disk for disk in guest.record.seeds if disk not in disks)
+        filled = replace(guest, record=replace(guest.record, seeds=left))
+        if filled != guest:
+            save(filled.record, guest.files.record)
+        return filled
 
     def admit(self, server: Server, found: Record | None) -> None:
         """Raise what speaks against a new server here: an address, an image, the quota."""

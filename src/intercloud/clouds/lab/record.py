@@ -17,7 +17,7 @@ class Record:
 
     cluster: what it belongs to, without servers. incoming: made by receive_server and not yet adopted.
     slot: a small number that no other server of the site has; its ports follow from it. seeds: names of its disks that
-    were kept from an earlier stay, until it is adopted.
+    were kept from an earlier stay and not filled since, until it is adopted.
     """
 
     cluster: Cluster
