@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.chaos.faults import FAULTS, Fault, Healing, Trial, clock_environment, set_clock_back
 from benchmarks.chaos.house import CLOUDS, LONGEST, House, Move
 from intercloud.errors import IntercloudError
+from intercloud.units import Seconds, show_seconds
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -187,13 +188,14 @@ def run(house: House, plan: Sequence[tuple[Fault, str, float]], until: float) ->
         )
         sys.stderr.flush()
         yield sample
-        repair(house)
+        if not sample.good:
+            repair(house)
 
 
 def table(samples: Sequence[Sample]) -> str:
     """One line for each kind."""
     heads = ("kind", "faults", "one copy", "writes lost", "TCP broken", "completed", "rolled back", "operator", "left",
-             "stuck")  # fmt: skip
+             "stuck", "longest outage")  # fmt: skip
     rows = [heads, *(figures(name, [s for s in samples if s.fault == name]) for name in kinds(samples))]
     rows.append(figures("all", list(samples)))
     return "\n".join(
@@ -222,7 +224,14 @@ def figures(name: str, samples: Sequence[Sample]) -> tuple[str, ...]:
         str(sum(each not in ("completed", "rolled-back") for each in ended)),
         str(sum(bool(s.leftovers) for s in injected)),
         str(sum(s.stuck for s in injected)),
+        show_seconds(Seconds(max((s.outage_s or 0.0 for s in injected), default=0.0))),
     )
+
+
+def revision() -> str:
+    """Name the commit, with a + when the tree differs from it."""
+    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+"]
+    return subprocess.run(words, capture_output=True, text=True, timeout=10, check=False).stdout.strip() or "unknown"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -247,6 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = options.results / f"chaos-{began:%Y%m%d-%H%M%S}.json"
     facts = {
         "version": 1,
+        "revision": revision(),
         "began": began.isoformat(),
         "cpus": os.cpu_count(),
         "seed": options.seed,
@@ -254,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory(prefix="intercloud-") as folder:
-        house = House(Path(folder), guard=options.guard)
+        house = House(Path(folder), "short" if options.short else "chaos", guard=options.guard)
         try:
             house.up()
             for sample in run(house, plan, time.monotonic() + 60 * options.minutes):

@@ -215,7 +215,7 @@ FAULTS = (
     Fault("WAN cut for 1 s", cut_wan, MOVING, (0.1, 0.2), lasts=1.0),
     Fault("WAN cut for 30 s", cut_wan, MOVING, (0.1,), lasts=30.0, cuts=True),
     Fault("WAN cut for good", cut_wan, ("disks", "memory", "switchover"), (0.15,), lasts=100.0, cuts=True),
-    Fault("WAN loses 5 %", lose_packets, ("disks", "memory")),
+    Fault("WAN loses 5 %", lose_packets, ("disks", "memory"), lasts=20.0),
     Fault("disk of the target full", fill_disk, ("landing", "disks", "memory"), (0.1,)),
     Fault("quota of the target taken", take_quota, ("base images", "landing"), (0.0,)),
     Fault("source stopped for 20 s", stop_site("source"), ("disks", "memory", "switchover"), (0.1,), 20.0, cuts=True),

@@ -39,7 +39,7 @@ class House:
     what was cut off is resumed by hand.
     """
 
-    def __init__(self, folder: Path, name: str = "chaos", *, guard: bool = False) -> None:
+    def __init__(self, folder: Path, name: str, *, guard: bool = False) -> None:
         self.folder, self.name, self.guard = folder, name, guard
         self.state = folder / "state"
         self.state.mkdir()
@@ -161,7 +161,7 @@ class House:
         with Qmp(self.cloud(cloud).monitor(server).path, server) as qemu:
             mirrors = ["a mirror" for _ in ready(qemu)]
             nodes = cast("list[dict[str, Any]]", qemu.execute("query-named-block-nodes", flat=True))
-        bitmaps = {bitmap["name"] for node in nodes for bitmap in node.get("dirty-bitmaps", ())}
+        bitmaps = {bitmap.get("name", "of a job") for node in nodes for bitmap in node.get("dirty-bitmaps", ())}
         stray = [f"node {node['node-name']}" for node in nodes if str(node["node-name"]).startswith("mirror-")]
         return mirrors + stray + [f"bitmap {name}" for name in bitmaps if name.startswith("mark-") or name == COPIED]
 
