@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.chaos.faults import FAULTS, Fault, Healing, Trial, clock_environment, set_clock_back
-from benchmarks.chaos.house import CLOUDS, LONGEST, House, Move
+from benchmarks.chaos.house import CLOUDS, ENDED, LONGEST, House, Move
 from intercloud.errors import IntercloudError
 from intercloud.units import Seconds, show_seconds
 
@@ -144,14 +144,12 @@ def guarded(house: House, sample: Sample) -> None:
 
 def newest(house: House) -> str:
     """How the newest migration on record stands."""
-    listed = json.loads(house.run("migrations", "list", "--output", "json").stdout or "[]")
-    return listed[0]["state"] if listed else "none"
+    return next((run.how for run in house.runs()), "none")
 
 
 def unfinished(house: House) -> list[str]:
     """Name the migrations that have not ended."""
-    listed = json.loads(house.run("migrations", "list", "--output", "json").stdout or "[]")
-    return [run["run"] for run in listed if run["state"] not in ("completed", "rolled-back", "error")]
+    return [run.run for run in house.runs() if run.how not in (*ENDED, "error")]
 
 
 def repair(house: House) -> None:

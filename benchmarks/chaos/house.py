@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from intercloud.bootstrap.wiring import control_folder, lab_spec, open_cloud, vantage_prefix
+from intercloud.bootstrap.wiring import control_folder, lab_spec, open_cloud, service, vantage_prefix
 from intercloud.clouds.lab import demo
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.run import find_process
@@ -22,6 +22,7 @@ from intercloud.control import process
 from intercloud.control.client import ControlClient
 from intercloud.endpoints.observer import Probe
 from intercloud.endpoints.result import ProbeConfig
+from intercloud.migration.migrate import Standing
 from intercloud.settings import Settings, load
 from intercloud.transfer.digest import COPIED
 from intercloud.transfer.mirror import ready
@@ -152,9 +153,12 @@ class House:
             found += [f"{server}: {each}" for each in self.in_hypervisor(home, server)]
         found += [str(path) for pattern in ("aside*", "*.seed-*") for path in self.place(home).path.rglob(pattern)]
         found += [str(path) for cloud in CLOUDS for path in self.place(cloud).path.glob("offer-*")]
-        listed = json.loads(self.run("migrations", "list", "--output", "json").stdout or "[]")
-        found += [f"migration {run['run']}: {run['state']}" for run in listed if run["state"] not in ENDED]
+        found += [f"migration {run.run}: {run.how}" for run in self.runs() if run.how not in ENDED]
         return found
+
+    def runs(self) -> Sequence[Standing]:
+        """Every migration on record, the newest first."""
+        return service(self.settings).runs()
 
     def in_hypervisor(self, cloud: str, server: str) -> list[str]:
         """What a move has left in a running server's hypervisor; the bitmap that verifies the move later is no such."""

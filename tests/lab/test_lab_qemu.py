@@ -8,7 +8,7 @@ from intercloud.clouds.lab import demo
 from intercloud.clouds.lab.qemu import MACHINE, Accelerator, Files, command, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
 from intercloud.clouds.lab.spec import LabSpec
-from intercloud.errors import CloudError
+from intercloud.errors import CloudError, StoreFull
 from intercloud.model.server import Image
 from intercloud.units import Bytes
 
@@ -54,6 +54,8 @@ class Records(unittest.TestCase):
             self.assertIsNone(load(path))
             save(record, path)
             self.assertEqual(load(path), record)
+        with self.assertRaisesRegex(StoreFull, "server.json cannot be written: No such file or directory"):
+            save(record, path)
         self.assertEqual((record.memory_port, record.nbd_port), (30006, 30007))
 
 

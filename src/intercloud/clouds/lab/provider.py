@@ -325,16 +325,17 @@ class LabCloud:
             guest = Guest(self.place, Record(without_servers(cluster), server, slot, incoming))
             shutil.rmtree(guest.files.directory, ignore_errors=True)
             seeds.make_room(self.place, sum(disk.held or 0 for disk in server.disks), spared=server.name)
-            if seeds.fits(self.place, server):
-                guest = Guest(self.place, replace(guest.record, seeds=tuple(disk.name for disk in server.disks)))
-                seeds.give(self.place, guest.record)
-            else:
-                guest.files.directory.mkdir(parents=True)
-                save(guest.record, guest.files.record)
             try:
+                if seeds.fits(self.place, server):
+                    guest = Guest(self.place, replace(guest.record, seeds=tuple(disk.name for disk in server.disks)))
+                    seeds.give(self.place, guest.record)
+                else:
+                    guest.files.directory.mkdir(parents=True)
+                    save(guest.record, guest.files.record)
                 guest.make(self.store)
             except CloudError:
-                guest.remove()
+                if guest.files.directory.exists():
+                    guest.remove()
                 raise
         return guest
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from intercloud.errors import StoreFull
 from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Server
 from intercloud.units import Bytes
 
@@ -43,13 +44,19 @@ def without_servers(cluster: Cluster) -> Cluster:
 
 
 def save(record: Record, path: Path) -> None:
-    """Write a record; whoever reads meanwhile, or after a crash, sees the old one or the new one whole."""
+    """Write a record; whoever reads meanwhile, or after a crash, sees the old one or the new one whole.
+
+    Raises StoreFull when it cannot be written; the old one stays.
+    """
     part = path.with_suffix(".part")
-    with part.open("w") as file:
-        json.dump(asdict(record), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("w") as file:
+            json.dump(asdict(record), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise StoreFull(f"the record {path} cannot be written: {error.strerror}") from error
 
 
 def load(path: Path) -> Record | None:
