@@ -18,7 +18,8 @@ HOLD = 64 * 1024
 """Bytes a second at the brink. With it the smallest expected remainder outlasts any wait for the gang."""
 
 
-UNDER_WAY = ("setup", "active")
+UNDER_WAY = ("setup", "active", "pre-switchover")
+"""A transfer that is adopted. The last: nothing was left to send, and QEMU has stopped the guest by itself."""
 
 
 @dataclass(frozen=True)
