@@ -47,6 +47,7 @@ class Sample:
     leftovers: list[str] = field(default_factory=list)
     stuck: bool = False
     took_s: float = 0.0
+    witness: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
@@ -180,6 +181,8 @@ def run(house: House, plan: Sequence[tuple[Fault, str, float]], until: float) ->
                 fault.name, phase, delay, injected=True, ended="trial failed", message=str(error), stuck=True
             )
         verdict = "good" if sample.good else f"NOT GOOD: {asdict(sample)}"
+        if not sample.good:
+            sample.witness = house.witness()
         sys.stderr.write(
             f"[{number}/{len(plan)}] {fault.name}, {phase} + {delay:.2f} s: {sample.ended}, resumed {sample.resumed} x,"
             f" {sample.took_s:.0f} s: {verdict}\n"

@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
 from intercloud.bootstrap.wiring import control_folder, lab_spec, open_cloud, service, vantage_prefix
-from intercloud.clouds.lab import demo
+from intercloud.clouds.lab import demo, qmp
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.run import find_process
 from intercloud.clouds.lab.spec import Place
@@ -22,6 +23,7 @@ from intercloud.control import process
 from intercloud.control.client import ControlClient
 from intercloud.endpoints.observer import Probe
 from intercloud.endpoints.result import ProbeConfig
+from intercloud.errors import IntercloudError
 from intercloud.migration.migrate import Standing
 from intercloud.settings import Settings, load
 from intercloud.transfer.digest import COPIED
@@ -159,6 +161,19 @@ class House:
     def runs(self) -> Sequence[Standing]:
         """Every migration on record, the newest first."""
         return service(self.settings).runs()
+
+    def witness(self) -> list[str]:
+        """What can still be seen of a fault that was not survived: turns, hypervisors, consoles, switches."""
+        seen = [self.run("migrations", "show", run.run).stdout for run in self.runs()[:1]]
+        for cloud, server in product(CLOUDS, demo.TIERS):
+            with contextlib.suppress(IntercloudError, OSError):
+                paths = self.cloud(cloud).guest(server).files
+                seen.append(f"{cloud} {server}: {paths.serial.read_text(errors='replace')[-2000:]}")
+                questions = ("query-status", "query-migrate", "query-block-jobs")
+                seen += [f"{cloud} {server} {each}: {qmp.ask(paths.own_monitor, each)}" for each in questions]
+        with contextlib.suppress(IntercloudError, OSError), self.control() as control:
+            seen += [str(control.registry().endpoints), str(control.status())]
+        return seen
 
     def in_hypervisor(self, cloud: str, server: str) -> list[str]:
         """What a move has left in a running server's hypervisor; the bitmap that verifies the move later is no such."""

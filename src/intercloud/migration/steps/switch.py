@@ -33,13 +33,14 @@ def switch_over(world: World, servers: Iterable[str]) -> None:
 
 def _note(world: World, moving: Moving, member: Member) -> None:
     timeline = world.notes.timeline
-    stopped = _when(member.source, "STOP", member.source_mark)
     resumed = _when(member.target, "RESUME", member.target_mark)
-    timeline.mark(moving.name, "stopped", stopped.at)
+    stopped = member.source.wait_quietly(lambda event: event.name == "STOP", 0.1, member.source_mark)
+    began = stopped.at if stopped else member.round_at  # it had stopped by itself, perhaps before anybody listened
+    timeline.mark(moving.name, "stopped", began)
     if world.notes.cutover:
         timeline.mark(moving.name, "flows changed", world.notes.cutover.ended)
     timeline.mark(moving.name, "resumed", resumed.at)
-    timeline.add(moving.name, "switchover", stopped.at, resumed.at)
+    timeline.add(moving.name, "switchover", began, resumed.at)
 
 
 def _when(monitor: Qmp, name: str, since: int) -> Event:
