@@ -88,10 +88,14 @@ class House:
         return [sys.executable, "-m", "intercloud.cli.main", *words, "--config", str(self.config)]
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end."""
-        return subprocess.run(
-            self.command(*words), capture_output=True, text=True, timeout=LONGEST, check=False, stdin=subprocess.DEVNULL
-        )
+        """Run a command to its end. Raises AssertionError when there is none within LONGEST."""
+        command = self.command(*words)
+        try:
+            return subprocess.run(
+                command, capture_output=True, text=True, timeout=LONGEST, check=False, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{' '.join(words)} did not end within {LONGEST:.0f} s") from None
 
     def up(self, *words: str) -> None:
         """Bring the lab up, or repair it."""
