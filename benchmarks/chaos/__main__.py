@@ -29,6 +29,7 @@ class Sample:
     """One fault and what became of it. copies: of each server, in the end; tcp_broken: connections; stuck: no end.
 
     outage_s: the longest time that a client got no answer of a server, the move's own blackout included.
+    witness: of a fault that was not survived, what could still be seen then.
     """
 
     fault: str

@@ -5,10 +5,12 @@ import os
 import shutil
 import subprocess
 import tempfile
+import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 from intercloud.clouds.lab import lab, qmp
 from intercloud.clouds.lab.provider import LabCloud
@@ -37,6 +39,16 @@ def running_lab(wan: WanSpec | None = None) -> Iterator[LabSpec]:
     finally:
         lab.down(spec)
         shutil.rmtree(root)
+
+
+class LabCase(unittest.TestCase):
+    """Tests that share one lab."""
+
+    spec: ClassVar[LabSpec]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.spec = cls.enterClassContext(running_lab())
 
 
 def guest_write(cloud: LabCloud, server: str, offset: int, size: int, pattern: int) -> None:

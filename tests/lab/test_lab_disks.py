@@ -1,25 +1,21 @@
 """Disks and offers of the lab: what crosses the WAN, what arrives, what a kill leaves."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-import unittest
 from pathlib import Path
-from typing import ClassVar
 
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.lab import net
 from intercloud.clouds.lab.provider import LabCloud
-from intercloud.clouds.lab.spec import LabSpec
 from intercloud.clouds.port import DiskRef, ServerState
 from intercloud.errors import CloudError
 from intercloud.model.server import Cluster, Disk, Network, Nic, Server
 from intercloud.units import MIB, Bytes
 from tests import needs
-from tests.lab.labs import running_lab
+from tests.lab.labs import LabCase
 
 
 def io(path: Path, *commands: str) -> None:
@@ -29,20 +25,7 @@ def io(path: Path, *commands: str) -> None:
 
 
 @needs.lab
-class Disks(unittest.TestCase):
-    spec: ClassVar[LabSpec]
-    _cleanup: ClassVar[contextlib.ExitStack]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        with contextlib.ExitStack() as stack:
-            cls.spec = stack.enter_context(running_lab())
-            cls._cleanup = stack.pop_all()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls._cleanup.close()
-
+class Disks(LabCase):
     def setUp(self) -> None:
         self.source, self.target = (LabCloud(self.spec.place(name)) for name in ("lab-a", "lab-b"))
         base = self.spec.path / "base.qcow2"

@@ -1,6 +1,5 @@
 """What a site of the lab keeps of servers that have left: whole or not at all, and never in somebody's way."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -8,36 +7,21 @@ import time
 import unittest
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 from intercloud.clouds.lab import nbd, seeds
 from intercloud.clouds.lab.provider import LabCloud
-from intercloud.clouds.lab.spec import LabSpec
 from intercloud.clouds.port import ServerState
 from intercloud.model.server import Cluster, Disk, Network, Nic, Server
 from intercloud.units import MIB, Bytes
 from tests import needs
-from tests.lab.labs import running_lab
+from tests.lab.labs import LabCase
 from tests.lab.test_lab_disks import io
 
 MARK = "since-test"
 
 
 @needs.lab
-class Seeds(unittest.TestCase):
-    spec: ClassVar[LabSpec]
-    _cleanup: ClassVar[contextlib.ExitStack]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        with contextlib.ExitStack() as stack:
-            cls.spec = stack.enter_context(running_lab())
-            cls._cleanup = stack.pop_all()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls._cleanup.close()
-
+class Seeds(LabCase):
     def setUp(self) -> None:
         self.cloud = LabCloud(self.spec.place("lab-a"))
         self.kept, self.servers = (self.cloud.place.path / name for name in ("seeds", "servers"))

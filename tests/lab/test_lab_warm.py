@@ -1,6 +1,5 @@
 """The lab's disks of running servers: read as of one moment, whoever is killed and whatever the WAN does meanwhile."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -9,18 +8,16 @@ import threading
 import time
 import unittest
 from itertools import count
-from typing import ClassVar
 
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.lab import fleece, nbd, qmp
 from intercloud.clouds.lab.provider import LabCloud
-from intercloud.clouds.lab.spec import LabSpec
 from intercloud.clouds.port import DiskRef, Offer
 from intercloud.errors import CloudError
 from intercloud.model.server import Cluster, Disk, Network, Nic, Server
 from intercloud.units import MIB, Bytes
 from tests import needs
-from tests.lab.labs import guest_write, running_lab
+from tests.lab.labs import LabCase, guest_write
 
 BLOCKS = [n * 3 * MIB for n in range(8)]
 """Where the counters are, in the order in which they are written."""
@@ -33,20 +30,7 @@ def counters(offer: Offer) -> list[int]:
 
 
 @needs.lab
-class Warm(unittest.TestCase):
-    spec: ClassVar[LabSpec]
-    _cleanup: ClassVar[contextlib.ExitStack]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        with contextlib.ExitStack() as stack:
-            cls.spec = stack.enter_context(running_lab())
-            cls._cleanup = stack.pop_all()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls._cleanup.close()
-
+class Warm(LabCase):
     def setUp(self) -> None:
         self.source, self.target = (LabCloud(self.spec.place(name)) for name in ("lab-a", "lab-b"))
         nic = Nic("net1", "52:54:00:62:00:01", "10.62.0.1")

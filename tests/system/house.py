@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from intercloud.bootstrap.wiring import open_cloud
 from intercloud.clouds.lab import demo
@@ -18,6 +19,11 @@ from intercloud.settings import load
 NAME = "systest"
 LABS = "/var/lib/intercloud/labs"
 TIMEOUT = 240.0
+
+
+def away_from(cloud: str) -> str:
+    """Name the other of the two clouds."""
+    return "lab-a" if cloud == "lab-b" else "lab-b"
 
 
 class House:
@@ -79,6 +85,23 @@ class House:
     def heat(self, mib: int) -> None:
         """Let every server rewrite that much memory as fast as it can (0: stop)."""
         demo.heat(f"ic-{NAME}-office--client", mib)
+
+    def migrate(self, source: str, target: str, *words: str) -> dict[str, Any]:
+        """Migrate, and return the report; the command must succeed."""
+        done = self.run("migrate", "--source", source, "--target", target, *words, "--output", "json", "--quiet")
+        if done.returncode:
+            raise AssertionError(f"migrate {source} {target} {' '.join(words)}: {done.stderr}")
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    def sides(self) -> tuple[str, str]:
+        """Say at which of the two clouds the whole shop runs, and which is the other."""
+        where = self.where()
+        homes = set(where.values())
+        if len(homes) != 1:
+            raise AssertionError(f"the cluster must be whole, at one cloud; it is at: {where}")
+        here = homes.pop()
+        return here, away_from(here)
 
     def kill_move(self, here: str, there: str, phase: str, delay: float) -> None:
         """Start a move and kill its program, that long after a phase has begun."""

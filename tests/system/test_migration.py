@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests import needs
-from tests.system.house import LABS, NAME, House
+from tests.system.house import LABS, NAME, House, away_from
 
 house: House
 
@@ -28,30 +28,14 @@ def tearDownModule() -> None:
     house.down()
 
 
-def report(*words: str) -> dict[str, object]:
-    """Migrate, and return the report; the command must succeed."""
-    done = house.run("migrate", *words, "--output", "json", "--quiet")
-    if done.returncode:
-        raise AssertionError(f"migrate {' '.join(words)}: {done.stderr}")
-    content: dict[str, object] = json.loads(done.stdout)
-    return content
-
-
 def all_at(cloud: str) -> dict[str, str]:
     return {"app": cloud, "db": cloud, "web": cloud}
-
-
-def away_from(cloud: str) -> str:
-    return "lab-a" if cloud == "lab-b" else "lab-b"
 
 
 @needs.lab
 class Moves(unittest.TestCase):
     def setUp(self) -> None:
-        homes = set(house.where().values())
-        self.assertEqual(len(homes), 1, "the cluster must be whole, at one cloud")
-        self.here = homes.pop()
-        self.there = away_from(self.here)
+        self.here, self.there = house.sides()
 
     def assert_unnoticed(self, report: dict[str, object]) -> None:
         probe = report["probe"]
@@ -67,13 +51,13 @@ class Moves(unittest.TestCase):
 
     def test_live_and_back_again(self) -> None:
         for source, target in ((self.here, self.there), (self.there, self.here)):
-            found = report("--source", source, "--target", target)
+            found = house.migrate(source, target)
             self.assertEqual(found["strategy"], "live")
             self.assert_unnoticed(found)
             self.assertEqual(house.where(), all_at(target))
 
     def test_cold_keeps_names_addresses_and_data(self) -> None:
-        found = report("--source", self.here, "--target", self.there, "--strategy", "cold")
+        found = house.migrate(self.here, self.there, "--strategy", "cold")
         self.assertEqual(found["status"], "completed")
         probe = found["probe"]
         assert isinstance(probe, dict)
@@ -81,15 +65,15 @@ class Moves(unittest.TestCase):
         self.assertEqual(house.where(), all_at(self.there))
 
     def test_some_servers_move_and_the_others_stay(self) -> None:
-        self.assert_unnoticed(report("--source", self.here, "--target", self.there, "--servers", "app"))
+        self.assert_unnoticed(house.migrate(self.here, self.there, "--servers", "app"))
         self.assertEqual(house.where(), {**all_at(self.here), "app": self.there})
-        self.assert_unnoticed(report("--source", self.there, "--target", self.here))
+        self.assert_unnoticed(house.migrate(self.there, self.here))
         self.assertEqual(house.where(), all_at(self.here))
 
     def test_servers_that_write_faster_than_the_link_carries_are_post_copied(self) -> None:
         house.heat(40)
         self.addCleanup(house.heat, 0)
-        found = report("--source", self.here, "--target", self.there)
+        found = house.migrate(self.here, self.there)
         self.assert_unnoticed(found)
         servers = found["servers"]
         assert isinstance(servers, list)
@@ -98,7 +82,7 @@ class Moves(unittest.TestCase):
     def test_over_gre(self) -> None:
         house.up("--tunnel", "gre")
         self.addCleanup(house.up, "--tunnel", "vxlan")
-        found = report("--source", self.here, "--target", self.there)
+        found = house.migrate(self.here, self.there)
         environment = found["environment"]
         assert isinstance(environment, dict)
         self.assertEqual(environment["tunnel"], "gre")

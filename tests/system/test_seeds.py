@@ -38,15 +38,6 @@ def tearDownModule() -> None:
     house.down()
 
 
-def report(source: str, target: str, *words: str) -> dict[str, Any]:
-    """Migrate, and return the report; the command must succeed."""
-    done = house.run("migrate", "--source", source, "--target", target, *words, "--output", "json", "--quiet")
-    if done.returncode:
-        raise AssertionError(f"migrate: {done.stderr}")
-    content: dict[str, Any] = json.loads(done.stdout)
-    return content
-
-
 def sent(found: dict[str, Any]) -> dict[str, int]:
     return {server["name"]: server["bytes_sent"] for server in found["servers"]}
 
@@ -54,10 +45,7 @@ def sent(found: dict[str, Any]) -> dict[str, int]:
 @needs.lab
 class Return(unittest.TestCase):
     def setUp(self) -> None:
-        homes = set(house.where().values())
-        self.assertEqual(len(homes), 1, "the cluster must be whole, at one cloud")
-        self.here = homes.pop()
-        self.there = "lab-a" if self.here == "lab-b" else "lab-b"
+        self.here, self.there = house.sides()
 
     def fill(self, cloud: str, mib: int, pattern: int) -> None:
         """Write behind the partitions of each disk."""
@@ -72,7 +60,7 @@ class Return(unittest.TestCase):
         for server in ("app", "db", "web"):  # what an earlier test has kept
             subprocess.run(["rm", "-rf", self.seed(self.there, server)], check=True)
         self.fill(self.here, FILLED, 5)
-        found = report(self.here, self.there, *words)
+        found = house.migrate(self.here, self.there, *words)
         self.assertIn(f"{self.here} keeps the disks of app, db, web", found["message"])
         self.fill(self.there, CHANGED, 6)
         return found
@@ -108,7 +96,7 @@ class Return(unittest.TestCase):
         before = self.go()
         planned = house.run("plan", "--source", self.there, "--target", self.here)
         self.assertIn(f"{self.here} keeps its disks as of run {before['run']}", planned.stdout)
-        found = report(self.there, self.here)
+        found = house.migrate(self.there, self.here)
         self.assert_returned(found, before)
         self.assert_less_sent(found, before)
         self.assertEqual((found["strategy"], found["probe"]["tcp"]["broken"]), ("live", 0))
@@ -116,7 +104,7 @@ class Return(unittest.TestCase):
 
     def test_cold(self) -> None:
         before = self.go("--strategy", "cold")
-        found = report(self.there, self.here, "--strategy", "cold")
+        found = house.migrate(self.there, self.here, "--strategy", "cold")
         self.assert_returned(found, before)
         self.assert_less_sent(found, before)
         for back in sent(found).values():
@@ -124,7 +112,7 @@ class Return(unittest.TestCase):
 
     def test_there_live_and_back_warm(self) -> None:
         before = self.go()
-        found = report(self.there, self.here, "--strategy", "warm")
+        found = house.migrate(self.there, self.here, "--strategy", "warm")
         self.assert_returned(found, before)
         for back in sent(found).values():
             self.assertTrue(CHANGED * MIB <= back < BESIDE * MIB, back)
@@ -132,7 +120,7 @@ class Return(unittest.TestCase):
     def test_a_seed_that_has_rotted_is_repaired_by_a_live_move(self) -> None:
         before = self.go()
         self.rot()
-        found = report(self.there, self.here)
+        found = house.migrate(self.there, self.here)
         self.assert_returned(found, before)
         self.assert_less_sent(found, before)
 
@@ -144,7 +132,7 @@ class Return(unittest.TestCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("app: disk root differs from the source's", refused.stderr)
         self.assertEqual(house.where(), dict.fromkeys(("app", "db", "web"), self.there))
-        found = report(self.there, self.here, "--strategy", "cold")
+        found = house.migrate(self.there, self.here, "--strategy", "cold")
         self.assertTrue(all(server["disk_digest_equal"] for server in found["servers"]))
         self.assertGreater(min(sent(found).values()), FILLED * MIB)
 

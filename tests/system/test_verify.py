@@ -25,15 +25,6 @@ def tearDownModule() -> None:
     house.down()
 
 
-def move(source: str, target: str, *words: str) -> dict[str, object]:
-    """Migrate, and return the report; the command must succeed."""
-    done = house.run("migrate", "--source", source, "--target", target, *words, "--output", "json", "--quiet")
-    if done.returncode:
-        raise AssertionError(f"migrate: {done.stderr}")
-    content: dict[str, object] = json.loads(done.stdout)
-    return content
-
-
 def verify(run: object) -> tuple[int, dict[str, str], str]:
     """Verify a run; returns the exit code, disk → what was said of it, and the complaint."""
     done = house.run("verify", str(run))
@@ -60,7 +51,7 @@ def flip(image: Path, place: int = 0) -> int:
 @needs.lab
 class Verify(unittest.TestCase):
     def test_a_move_and_what_can_be_told_of_it_later(self) -> None:
-        found = move("lab-a", "lab-b")
+        found = house.migrate("lab-a", "lab-b")
         run = found["run"]
         with self.subTest("the report carries both sides' roots"):
             servers = found["servers"]
@@ -101,14 +92,14 @@ class Verify(unittest.TestCase):
             cloud.start_server("app")
         house.up()  # waits until the application answers again
         with self.subTest("moved again"):
-            later = move("lab-b", "lab-a")["run"]
+            later = house.migrate("lab-b", "lab-a")["run"]
             code, lines, complaint = verify(run)
             self.assertEqual(code, 1)
             for name, line in lines.items():
                 self.assertIn(f"{name.split()[0]} was moved again, to lab-a; verify {later} instead", line)
             self.assertEqual(verify(later)[0], 0)
         with self.subTest("moved cold"):
-            run = move("lab-a", "lab-b", "--strategy", "cold")["run"]
+            run = house.migrate("lab-a", "lab-b", "--strategy", "cold")["run"]
             code, lines, complaint = verify(run)
             self.assertEqual(code, 0, lines)
             self.assertIn("written since and not comparable", lines["db root"])

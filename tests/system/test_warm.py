@@ -38,15 +38,6 @@ def tearDownModule() -> None:
     house.down()
 
 
-def report(source: str, target: str, *words: str) -> dict[str, Any]:
-    """Migrate, and return the report; the command must succeed."""
-    done = house.run("migrate", "--source", source, "--target", target, *words, "--output", "json", "--quiet")
-    if done.returncode:
-        raise AssertionError(f"migrate: {done.stderr}")
-    content: dict[str, Any] = json.loads(done.stdout)
-    return content
-
-
 def stopped(found: dict[str, Any]) -> float:
     """Seconds from the first server's stop to the last one's boot."""
     moments = [mark["at_s"] for server in found["timeline"] for mark in server["marks"] if mark["what"] == "stopped"]
@@ -57,10 +48,7 @@ def stopped(found: dict[str, Any]) -> float:
 @needs.lab
 class Warm(unittest.TestCase):
     def setUp(self) -> None:
-        homes = set(house.where().values())
-        self.assertEqual(len(homes), 1, "the cluster must be whole, at one cloud")
-        self.here = homes.pop()
-        self.there = "lab-a" if self.here == "lab-b" else "lab-b"
+        self.here, self.there = house.sides()
         self.before = house.cloud(self.here).cluster("shop")
 
     def fill(self, mib: int) -> None:
@@ -127,12 +115,12 @@ class Warm(unittest.TestCase):
 
     def test_auto_moves_warm_and_is_shorter_down_than_cold(self) -> None:
         self.fill(96)
-        warm = report(self.here, self.there)
+        warm = house.migrate(self.here, self.there)
         self.assert_moved_warm(warm)
         self.assertEqual(warm["probe"]["writes"]["lost"], 0)
         self.assertGreater(warm["probe"]["writes"]["acknowledged"], 20)
         self.assertGreater(min(server["bytes_sent"] for server in warm["servers"]), 96 * MIB)
-        cold = report(self.there, self.here, "--strategy", "cold")
+        cold = house.migrate(self.there, self.here, "--strategy", "cold")
         self.assertEqual(cold["probe"]["writes"]["lost"], 0)
         self.assertLess(stopped(warm) / stopped(cold), 1)
 

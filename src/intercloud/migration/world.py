@@ -195,9 +195,9 @@ class World:
         """Name of the target's site."""
         return self.plan.sites[1] if self.plan.sites else self.target.about().site.name
 
-    def is_lost(self, cloud: str, side: Side) -> bool:
+    def is_lost(self, side: Side) -> bool:
         """Whether a server's cloud is one that the operator has given up, and really does not tell."""
-        if cloud not in self.vouched:
+        if (self.plan.source if side.cloud is self.source else self.plan.target) not in self.vouched:
             return False
         try:
             side.cloud.server_state(side.name)
@@ -214,8 +214,7 @@ class World:
             if cloud not in self.vouched:
                 raise
             left = f"{cloud} was given up ({error}); what this move has there is left: delete it before it is started"
-            if left not in self.notes.trouble:
-                self.notes.trouble.append(left)
+            self.notes.trouble.append(left)
 
     def unplug(self, moving: Moving, cloud: str) -> None:
         """Take a server's cards off the network at one of the two clouds. Safe to repeat."""

@@ -57,7 +57,7 @@ def thaw(world: World, servers: Iterable[str]) -> None:
 
 def _give_up(world: World, moving: Moving) -> None:
     """Say what is given up with a lost target that may have run."""
-    if world.is_lost(world.plan.target, moving.target):
+    if world.is_lost(moving.target):
         ran = f"{moving.name} may have run at {world.plan.target}, which is lost: what it wrote there is given up"
         world.notes.trouble.append(ran)
 

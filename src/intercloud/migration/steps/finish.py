@@ -21,7 +21,7 @@ def adopt(world: World, servers: Iterable[str]) -> None:
     """Wait for what follows a post-copy, and let the target's cloud record the servers as its own."""
 
     def settle(moving: Moving) -> None:
-        lost = world.is_lost(world.plan.source, moving.source)
+        lost = world.is_lost(moving.source)
         if not lost and moving.source.has_process() and moving.memory_at_source.state() in FINISHES:
             moving.notes.final_sample = moving.memory_at_source.wait_complete(LAST_PAGE)
         world.target.adopt_server(moving.name)
@@ -42,7 +42,7 @@ def verify(world: World, servers: Iterable[str]) -> None:
             moving = world.moving[name]
             if moving.notes.booted:
                 why = f"{name} was booted at {world.plan.target}: nothing tells what it wrote since"
-            elif world.is_lost(world.plan.source, moving.source):
+            elif world.is_lost(moving.source):
                 why = f"{world.plan.source} is lost"
             else:
                 proof.compare(world, moving)

@@ -35,12 +35,12 @@ def _note(world: World, moving: Moving, member: Member) -> None:
     timeline = world.notes.timeline
     resumed = _when(member.target, "RESUME", member.target_mark)
     stopped = member.source.wait_quietly(lambda event: event.name == "STOP", 0.1, member.source_mark)
-    began = stopped.at if stopped else member.round_at  # it had stopped by itself, perhaps before anybody listened
-    timeline.mark(moving.name, "stopped", began)
+    if stopped:  # else it had stopped by itself, before anybody listened: when, nobody knows
+        timeline.mark(moving.name, "stopped", stopped.at)
+        timeline.add(moving.name, "switchover", stopped.at, resumed.at)
     if world.notes.cutover:
         timeline.mark(moving.name, "flows changed", world.notes.cutover.ended)
     timeline.mark(moving.name, "resumed", resumed.at)
-    timeline.add(moving.name, "switchover", began, resumed.at)
 
 
 def _when(monitor: Qmp, name: str, since: int) -> Event:
@@ -51,7 +51,7 @@ def let_run(world: World, servers: Iterable[str]) -> None:
     """Let targets run that are complete: the rest of a switchover that was cut off. Their sources are stopped."""
     servers = tuple(servers)
     for name in servers:
-        lost = world.is_lost(world.plan.source, world.moving[name].source)
+        lost = world.is_lost(world.moving[name].source)
         if not lost and world.source.server_state(name) is ServerState.RUNNING:
             raise MonitorError(f"{name} runs at {world.plan.source} again; it is not let run at {world.plan.target}")
     world.notes.commit = Commit.YES
