@@ -113,6 +113,8 @@ def _transfer(moving: Moving) -> tuple[Memory, Disks]:
     status = STATUS.get(memory.status(moving.source.qmp), Memory.IDLE)
     if status is Memory.COPYING and memory.is_held(moving.source.qmp):
         status = Memory.HELD
+    elif status in (Memory.COPYING, Memory.FLUSHED) and memory.is_doubted(moving.source.qmp):
+        status = Memory.DOUBTED
     jobs = mirror.ready(moving.source.qmp)
     if not moving.server.disks or (len(jobs) == len(moving.server.disks) and all(jobs)):
         return status, Disks.READY

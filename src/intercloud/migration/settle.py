@@ -58,12 +58,16 @@ class Target(StrEnum):
 
 
 class Memory(StrEnum):
-    """The memory's transfer, as the source's hypervisor tells. FLUSHED: all is sent but the devices' state."""
+    """The memory's transfer, as the source's hypervisor tells. FLUSHED: all is sent but the devices' state.
+
+    DOUBTED: it went round and round with nobody there to hold it, and under TCG that loses pages (decision 0008).
+    """
 
     IDLE = "idle"
     COPYING = "copying"
     HELD = "held at the brink"
     FLUSHED = "flushed"
+    DOUBTED = "in doubt"
     POSTCOPY = "post-copy"
     DONE = "done"
 
@@ -203,7 +207,7 @@ MOVED = (  # the same however a server moves
 PROCESSLESS = (Source.OFF, Source.GONE, Source.LOST)
 NOTHING = (Target.NONE, Target.LOST)
 COPIES = (Disks.COPYING, Disks.READY)
-ACTIVE = (Memory.COPYING, Memory.HELD, Memory.FLUSHED, Memory.POSTCOPY)
+ACTIVE = (Memory.COPYING, Memory.HELD, Memory.FLUSHED, Memory.DOUBTED, Memory.POSTCOPY)
 SENT = (Memory.DONE, Memory.POSTCOPY)
 LIVE = (
     Row(Action.ADOPT, "it runs at the target", (Source.HALTED, *PROCESSLESS), [Target.RUNS], flows=[Flows.TARGET]),
@@ -222,6 +226,7 @@ LIVE = (
     Row(Action.MIRROR, "its disks must follow", [Source.RUNS], [Target.WAITS]),
     Row(Action.COPY, "its memory is under way", [Source.RUNS], [Target.FILLING], [Memory.COPYING], [Disks.READY]),
     Row(Action.SWITCH, "it is at the brink", [Source.RUNS], [Target.FILLING], [Memory.HELD], [Disks.READY]),
+    Row(Action.CLEAN, "its transfer went round unattended", [Source.RUNS], [Target.FILLING], [Memory.DOUBTED]),
     Row(Action.CLEAN, "its transfer is broken", [Source.RUNS], [Target.FILLING]),
     # the source is halted, its memory whole
     Row(Action.LET_RUN, "its memory is split", [Source.HALTED], [Target.LOADED], [Memory.POSTCOPY]),
@@ -239,7 +244,7 @@ LIVE = (
         [Disks.READY], back=False),
     Row(Action.ASK, "its memory is split, and the target does not have its part", [Source.HALTED], None,
         [Memory.POSTCOPY]),
-    Row(Action.THAW, "the target does not have it all, or is lost", [Source.HALTED]),
+    Row(Action.THAW, "the target does not have it all for sure, or is lost", [Source.HALTED]),
     # the source's process is gone
     Row(Action.LET_RUN, "only the target has its memory", PROCESSLESS, [Target.LOADED]),
     Row(Action.START_TARGET, "it ran at the target", PROCESSLESS, [Target.OWN_OFF]),

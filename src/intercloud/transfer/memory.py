@@ -14,6 +14,8 @@ from intercloud.units import Bytes, Seconds
 
 UNLIMITED = 2**40
 """Bytes a second: more than any link. QEMU reads 0 as 'no limit' in some releases only."""
+TRUSTED_ROUNDS = 50
+"""Under TCG. Attended transfers need 5 to 22; one that is left alone makes a hundred in a second."""
 HOLD = 64 * 1024
 """Bytes a second at the brink. With it the smallest expected remainder outlasts any wait for the gang."""
 
@@ -72,6 +74,12 @@ def expected(target: Qmp) -> bool:
 def is_held(source: Qmp) -> bool:
     """Whether a transfer is held at the brink."""
     return source.execute("query-migrate-parameters")["max-bandwidth"] == HOLD
+
+
+def is_doubted(source: Qmp) -> bool:
+    """Whether a transfer has gone round so often that pages may be missing at the target; never so with KVM."""
+    rounds = read_sample(source.execute("query-migrate")).passes
+    return rounds > TRUSTED_ROUNDS and not source.execute("query-kvm")["enabled"]
 
 
 class Memory:

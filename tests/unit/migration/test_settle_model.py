@@ -72,6 +72,15 @@ class Server:
         assert not (self.it.source is Source.RUNS and self.it.target in RUNNING), "two running copies"
         assert not (self.it.source is Source.RUNS and self.crossed), "acknowledged writes are lost"
 
+    def release(self) -> None:
+        if self.it.memory is Memory.HELD:
+            self.set(memory=Memory.COPYING)
+
+    def spin(self) -> None:
+        """Let its transfer go round for long with nobody there."""
+        if self.it.memory in (Memory.COPYING, Memory.FLUSHED):
+            self.set(memory=Memory.DOUBTED)
+
     def kill_source(self) -> None:
         if self.it.source in (Source.RUNS, Source.HALTED):
             self.deaths += 1
@@ -164,6 +173,9 @@ class Model:
 
     def switch(self, servers: list[Server]) -> Iterator[None]:
         for server in servers:
+            server.release()
+            yield
+        for server in servers:
             server.set(flows=Flows.TARGET)
             yield
         for server in servers:
@@ -245,8 +257,11 @@ class Model:
                 return
 
     def killed(self, what: int, recorded: Run) -> None:
-        """Let the program be killed, and perhaps a hypervisor while nobody looks."""
-        if what >= 16:
+        """Let the program be killed, and perhaps a hypervisor, or transfers spin, while nobody looks."""
+        if what >= 24:
+            for server in self.servers:
+                server.spin()
+        elif what >= 16:
             self.servers[0].kill_source()
         elif what >= 8:
             self.servers[0].kill_target()
@@ -297,7 +312,7 @@ def walk(
     return model
 
 
-interruptions = st.dictionaries(st.integers(1, 60), st.integers(1, 23), max_size=5)
+interruptions = st.dictionaries(st.integers(1, 60), st.integers(1, 31), max_size=5)
 """After which part of which act something happens, and what."""
 
 
@@ -329,13 +344,13 @@ class Walks(unittest.TestCase):
         self.check(walk(Strategy.COLD, count, interruptions))
 
     def test_any_two_interruptions_of_one_server(self) -> None:
-        for (first, what), (second, then) in product(product(range(1, 16), (1, 2, 3, 4, 5, 6, 7, 9, 17)), repeat=2):
+        for (first, what), (second, then) in product(product(range(1, 16), (1, 2, 3, 4, 5, 6, 7, 9, 17, 25)), repeat=2):
             if first < second:
                 with self.subTest({first: what, second: then}):
                     self.check(walk(Strategy.LIVE, 1, {first: what, second: then}))
 
     def test_any_interruption_of_a_gang(self) -> None:
-        for strategy, part, what in product(Strategy, range(1, 50), range(1, 16)):
+        for strategy, part, what in product(Strategy, range(1, 50), (*range(1, 16), 17, 25)):
             with self.subTest((strategy, part, what)):
                 self.check(walk(strategy, 2, {part: what}))
 
