@@ -61,7 +61,7 @@ class Sample:
 SHORT = (
     ("program killed at a step's begin", "landing", 0.1),
     ("program killed at a moment", "memory", 1.0),
-    ("program killed at a moment", "switchover", 0.12),
+    ("program killed at a moment", "switchover", 0.05),
     ("program killed at a moment", "switchover", 0.28),
     ("controller killed", "switchover", 0.1),
     ("hypervisor of the target killed", "switchover", 0.1),

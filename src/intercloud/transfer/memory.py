@@ -87,6 +87,7 @@ class Memory:
 
     def __init__(self, source: Qmp, target: Qmp) -> None:
         self.source, self.target = source, target
+        self._since = source.mark()  # rounds that were told before are those of an earlier transfer
 
     def start(self, uri: str, *, throttle: bool, postcopy: bool) -> None:
         """Begin to copy while the guest runs, unless that is under way. uri: the target, as both sides know it.
@@ -125,7 +126,7 @@ class Memory:
         def begun(event: Event) -> bool:
             return event.name == "MIGRATION_PASS" and cast("int", event.data["pass"]) >= number
 
-        return self.source.wait_quietly(begun, timeout) is not None
+        return self.source.wait_quietly(begun, timeout, self._since) is not None
 
     def hold(self) -> None:
         """Keep the server at the brink: it runs on, and next to nothing is sent."""
