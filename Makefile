@@ -3,6 +3,7 @@ SHELL := /bin/bash
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PYTHON ?= python3
 RUN := $(SUDO) .venv/bin/intercloud
+OPERATOR := ip netns exec ic-os--operator
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,10 +34,23 @@ lab-up: install ## bring the lab up, with its demo cluster
 lab-down: install ## take the lab down to the last process
 	$(RUN) lab down
 
+openstack-up: install .venv-openstack/installed ## bring two real OpenStack clouds up on this computer, for work on their adapter
+	$(SUDO) .venv/bin/python -m testbed up
+
+openstack-down: ## take the two OpenStack clouds down to the last process; their databases are kept for the next start
+	$(SUDO) .venv/bin/python -m testbed down
+
+test-openstack: openstack-up ## run the tests that need the two OpenStack clouds
+	$(SUDO) $(OPERATOR) .venv/bin/python -m unittest discover -s tests/openstack
+
 install: .venv/installed ## Debian packages and the Python environment in .venv
 
 .venv/installed: packages.txt requirements.txt requirements-dev.txt pyproject.toml scripts/install.sh
 	@bash scripts/install.sh "$(SUDO)" "$(PYTHON)"
 	@touch $@
 
-.PHONY: help demo test check bench chaos lab-up lab-down install
+.venv-openstack/installed: testbed/packages.txt testbed/requirements.txt testbed/constraints.txt testbed/install.sh
+	@bash testbed/install.sh "$(SUDO)" "$(PYTHON)"
+	@touch $@
+
+.PHONY: help demo test check bench chaos lab-up lab-down openstack-up openstack-down test-openstack install
