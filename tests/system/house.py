@@ -14,6 +14,7 @@ from typing import Any
 from intercloud.bootstrap.wiring import open_cloud
 from intercloud.clouds.lab import demo
 from intercloud.clouds.lab.provider import LabCloud
+from intercloud.clouds.port import ServerState
 from intercloud.settings import load
 
 NAME = "systest"
@@ -121,12 +122,9 @@ class House:
 
     def where(self) -> Mapping[str, str]:
         """Say at which cloud each server of the shop runs."""
-        found = {}
-        for line in self.run("lab", "status").stdout.splitlines():
-            if line.startswith("cluster shop"):
-                cloud, _, servers = line.partition(" at ")[2].partition(": ")
-                for server in servers.split(", "):
-                    name, _, state = server.partition(" ")
-                    if state == "running":
-                        found[name] = cloud
-        return found
+        return {
+            record.server.name: name
+            for name in ("lab-a", "lab-b")
+            for record in (cloud := self.cloud(name)).records()
+            if not record.incoming and cloud.server_state(record.server.name) is ServerState.RUNNING
+        }
