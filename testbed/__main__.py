@@ -12,7 +12,7 @@ from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import Accelerator
 from intercloud.clouds.lab.run import inside, run
 from intercloud.errors import IntercloudError
-from testbed import files, host, hub, services
+from testbed import files, host, hub, qemu, services
 from testbed.layout import HOSTS, LAB, OPERATOR, ROOT, VENV, Host
 
 BEGAN = time.monotonic()
@@ -31,9 +31,10 @@ def seed(cloud: Host, *steps: str) -> None:
 
 def up_cloud(cloud: Host) -> None:
     """Bring one cloud up, from whatever there is of it."""
+    mounts = qemu.places(qemu.fetch()) if qemu.needed() else {}
     new = not services.prepared(cloud)
     host.connect(cloud)
-    host.switch_on(cloud)
+    host.switch_on(cloud, mounts)
     services.start_ground(cloud)
     if new:
         services.make_schemas(cloud)
