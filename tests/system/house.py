@@ -124,7 +124,7 @@ class House:
         """Say at which cloud each server of the shop runs."""
         return {
             record.server.name: name
-            for name in ("lab-a", "lab-b")
-            for record in (cloud := self.cloud(name)).records()
+            for name, cloud in ((name, self.cloud(name)) for name in ("lab-a", "lab-b"))
+            for record in cloud.records()
             if not record.incoming and cloud.server_state(record.server.name) is ServerState.RUNNING
         }

@@ -48,8 +48,17 @@ def placement(
     networks = sorted({endpoint.network for endpoint in endpoints}) if flooding else ()
     return (
         *(_delivery(registry, endpoint, site, ports) for endpoint in endpoints),
+        *(_arp(registry, each, site) for each in endpoints if each.network in registry.sites[site].fabrics),
         *(flow for name in networks for flow in _flood(registry, registry.networks[name], site, ports)),
     )
+
+
+def announcements(registry: Registry, site: str, ports: Ports) -> frozenset[tuple[int, str]]:
+    """Say which MAC addresses a cloud's fabric shall look for at its port here: those of endpoints elsewhere."""
+    fabrics = registry.sites[site].fabrics
+    away = (endpoint for endpoint in registry.endpoints.values() if endpoint.site != site)
+    found = ((ports.get(fabrics.get(endpoint.network, "")), endpoint.mac) for endpoint in away)
+    return frozenset((port, mac) for port, mac in found if port is not None)
 
 
 def changes(wanted: Collection[Flow], found: Collection[Flow]) -> tuple[FlowChange, ...]:
@@ -67,6 +76,9 @@ def _network(registry: Registry, network: Network, site: str, ports: Ports) -> I
         tunnel = _tunnel(registry, peer, ports)
         if tunnel is not None:
             yield pipeline.admit_tunnel(network.key, tunnel)
+    fabric = ports.get(registry.sites[site].fabrics.get(network.name, ""))
+    if fabric is not None:
+        yield from pipeline.refuse_dhcp(fabric)
     yield from _flood(registry, network, site, ports)
 
 
@@ -83,7 +95,7 @@ def _endpoint(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -
     port = _local(endpoint, site, ports)
     if port is not None:
         yield from pipeline.admit_endpoint(endpoint, key, port)
-    yield pipeline.answer_arp(endpoint, key)
+    yield _arp(registry, endpoint, site)
     yield _delivery(registry, endpoint, site, ports)
 
 
@@ -92,6 +104,12 @@ def _delivery(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -
     if endpoint.site == site:
         return pipeline.deliver(endpoint, key, _local(endpoint, site, ports))
     return pipeline.forward(endpoint, key, _tunnel(registry, endpoint.site, ports), back=site in endpoint.ports)
+
+
+def _arp(registry: Registry, endpoint: Endpoint, site: str) -> Flow:
+    key = registry.networks[endpoint.network].key
+    at_home = endpoint.site == site and registry.fabric(endpoint, site)
+    return pipeline.leave_arp(endpoint, key) if at_home else pipeline.answer_arp(endpoint, key)
 
 
 def _local(endpoint: Endpoint, site: str, ports: Ports) -> int | None:

@@ -127,9 +127,18 @@ class Switch:
         so that is kept resolved: a cutover may turn all traffic to a tunnel that carried none before.
         """
         for port in ports:
-            actions = [_msg.OFPActionOutput(port, 0)]
             with suppress(OSError):  # a lost connection is noticed where it is read, and the warming repeated
-                self._post(_msg.OFPPacketOut(_protocol, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, actions, _EMPTY_FRAME))
+                self._emit(port, _EMPTY_FRAME)
+
+    def announce(self, where: Iterable[tuple[int, str]]) -> None:
+        """Tell the switches behind ports that MAC addresses are to be found here: by RARP, as hypervisors do."""
+        for port, mac in where:
+            with suppress(OSError):  # said again before long
+                self._emit(port, _rarp(mac))
+
+    def _emit(self, port: int, frame: bytes) -> None:
+        actions = [_msg.OFPActionOutput(port, 0)]
+        self._post(_msg.OFPPacketOut(_protocol, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, actions, frame))
 
     def flows(self, timeout: float) -> frozenset[Flow]:
         """Read our flows from the switch. Raises ControlError."""
@@ -299,6 +308,13 @@ class Server:
         if former is not None and former is not switch:
             former.close()
         self._on_change(switch.datapath_id)
+
+
+def _rarp(mac: str) -> bytes:
+    """Write an RARP request of this address for itself (RFC 903)."""
+    own = bytes.fromhex(mac.replace(":", ""))
+    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 3) + own + bytes(4) + own + bytes(4)
+    return b"\xff" * 6 + own + struct.pack("!H", 0x8035) + body + bytes(18)
 
 
 def _listen(target: str) -> socket.socket:

@@ -25,6 +25,7 @@ _CAME_FROM = "in_port_nxm"
 """The writable form of in_port (an Open vSwitch extension)."""
 
 _IPV4, _ARP = 0x0800, 0x0806
+_UDP, _DHCP_PORTS = 17, (67, 68)
 _NETWORK = 0xFFFFFFFF
 _FROM_TUNNEL = 1 << 32
 _ALL = _FROM_TUNNEL | _NETWORK
@@ -114,6 +115,12 @@ def admit_endpoint(endpoint: Endpoint, key: int, port: int) -> tuple[Flow, ...]:
     )
 
 
+def refuse_dhcp(port: int) -> tuple[Flow, ...]:
+    """Keep a cloud's fabric to itself as to DHCP: no other cloud answers its servers, and it answers none elsewhere."""
+    ipv4: dict[str, Value] = {"in_port": port, "eth_type": _IPV4, "ip_proto": _UDP}
+    return tuple(Flow(Table.CLASSIFY, _REFUSE, _match({**ipv4, "udp_dst": number})) for number in _DHCP_PORTS)
+
+
 def admit_tunnel(key: int, port: int) -> Flow:
     """Let in what a peer sends through a tunnel for one network."""
     return _admit({"in_port": port, "tunnel_id": key}, key | _FROM_TUNNEL)
@@ -124,7 +131,7 @@ def answer_arp(endpoint: Endpoint, key: int) -> Flow:
     return Flow(
         Table.ARP,
         _ALLOW,
-        _match({"metadata": (key, _ALL), "eth_type": _ARP, "arp_op": 1, "arp_tpa": endpoint.ip}),
+        _request(endpoint, key),
         (
             Copy("eth_src", "eth_dst", 48),
             SetField("eth_src", endpoint.mac),
@@ -136,6 +143,14 @@ def answer_arp(endpoint: Endpoint, key: int) -> Flow:
             Output(IN_PORT),
         ),
     )
+
+
+def leave_arp(endpoint: Endpoint, key: int) -> Flow:
+    """Leave requests for an endpoint to itself: behind its cloud's fabric it hears them.
+
+    An answer in its name would teach the fabric that it is here.
+    """
+    return Flow(Table.ARP, _ALLOW, _request(endpoint, key), goto=Table.UNICAST)
 
 
 def deliver(endpoint: Endpoint, key: int, port: int | None) -> Flow:
@@ -155,11 +170,15 @@ def forward(endpoint: Endpoint, key: int, tunnel: int | None, *, back: bool) -> 
 
 def flood(key: int, local: Iterable[int], tunnels: Iterable[int]) -> tuple[Flow, ...]:
     """Send what no table knew to the local ports, and to the tunnels if it did not come from one."""
-    ports = tuple(Output(port) for port in sorted(local))
+    ports = tuple(Output(port) for port in sorted(set(local)))
     return (
         Flow(Table.FLOOD, _ALLOW, _match({"metadata": (key, _ALL)}), ports + _into(key, sorted(tunnels))),
         Flow(Table.FLOOD, _ALLOW, _match({"metadata": (key | _FROM_TUNNEL, _ALL)}), ports),
     )
+
+
+def _request(endpoint: Endpoint, key: int) -> frozenset[tuple[str, Value]]:
+    return _match({"metadata": (key, _ALL), "eth_type": _ARP, "arp_op": 1, "arp_tpa": endpoint.ip})
 
 
 def _admit(match: Mapping[str, Value], metadata: int) -> Flow:
