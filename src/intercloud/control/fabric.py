@@ -53,12 +53,26 @@ def placement(
     )
 
 
-def announcements(registry: Registry, site: str, ports: Ports) -> frozenset[tuple[int, str]]:
-    """Say which MAC addresses a cloud's fabric shall look for at its port here: those of endpoints elsewhere."""
+@dataclass(frozen=True)
+class Announcement:
+    """What a fabric's switches shall learn, by which port of the border bridge.
+
+    here: they shall look for this endpoint at the border; else in the fabric, where it must be made to speak.
+    """
+
+    port: int
+    endpoint: Endpoint
+    here: bool
+
+
+def announcements(registry: Registry, site: str, ports: Ports) -> tuple[Announcement, ...]:
+    """Say what the fabrics of a site's cloud shall learn of each endpoint of their networks."""
     fabrics = registry.sites[site].fabrics
-    away = (endpoint for endpoint in registry.endpoints.values() if endpoint.site != site)
-    found = ((ports.get(fabrics.get(endpoint.network, "")), endpoint.mac) for endpoint in away)
-    return frozenset((port, mac) for port, mac in found if port is not None)
+    return tuple(
+        Announcement(port, endpoint, endpoint.site != site)
+        for endpoint in registry.endpoints.values()
+        if (port := ports.get(fabrics.get(endpoint.network, ""))) is not None
+    )
 
 
 def changes(wanted: Collection[Flow], found: Collection[Flow]) -> tuple[FlowChange, ...]:
@@ -78,7 +92,7 @@ def _network(registry: Registry, network: Network, site: str, ports: Ports) -> I
             yield pipeline.admit_tunnel(network.key, tunnel)
     fabric = ports.get(registry.sites[site].fabrics.get(network.name, ""))
     if fabric is not None:
-        yield from pipeline.refuse_dhcp(fabric)
+        yield from pipeline.refuse_from_fabric(fabric)
     yield from _flood(registry, network, site, ports)
 
 

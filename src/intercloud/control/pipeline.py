@@ -18,6 +18,9 @@ from intercloud.control.registry import Endpoint
 COOKIE = 0x1C10DD5EED000001
 """Marks flows as ours; flows with another cookie are left alone."""
 
+BORDER = "02:00:00:00:00:0c"
+"""The border bridges' own MAC address, in what they say themselves; nothing for it goes further."""
+
 IN_PORT = 0xFFFFFFF8
 """OpenFlow's name for the port that the packet came from."""
 
@@ -115,10 +118,14 @@ def admit_endpoint(endpoint: Endpoint, key: int, port: int) -> tuple[Flow, ...]:
     )
 
 
-def refuse_dhcp(port: int) -> tuple[Flow, ...]:
-    """Keep a cloud's fabric to itself as to DHCP: no other cloud answers its servers, and it answers none elsewhere."""
+def refuse_from_fabric(port: int) -> tuple[Flow, ...]:
+    """Keep in a cloud's fabric what is its own affair: DHCP, and answers to the border itself.
+
+    No cloud's DHCP answers another's servers.
+    """
     ipv4: dict[str, Value] = {"in_port": port, "eth_type": _IPV4, "ip_proto": _UDP}
-    return tuple(Flow(Table.CLASSIFY, _REFUSE, _match({**ipv4, "udp_dst": number})) for number in _DHCP_PORTS)
+    dhcp = (Flow(Table.CLASSIFY, _REFUSE, _match({**ipv4, "udp_dst": number})) for number in _DHCP_PORTS)
+    return *dhcp, Flow(Table.CLASSIFY, _REFUSE, _match({"in_port": port, "eth_dst": BORDER}))
 
 
 def admit_tunnel(key: int, port: int) -> Flow:

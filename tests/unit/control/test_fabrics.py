@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from intercloud.control import cutover
 from intercloud.control.fabric import announcements, flows
+from intercloud.control.pipeline import BORDER
 from intercloud.control.registry import Registry
 from tests.fakes.flow_table import World
 
@@ -58,11 +59,17 @@ class TestFabrics(unittest.TestCase):
         self.assertEqual(moved.send("c", "tap-client", ip_packet(CLIENT, WEB)), [("b", "fab-b")])
 
     def test_a_fabric_hears_of_those_that_are_elsewhere(self) -> None:
-        port = self.world.ports["a"]["fab-a"]
-        self.assertEqual(announcements(self.registry, "a", self.world.ports["a"]), {(port, CLIENT.mac)})
         after = self.registry.move({WEB.mac: "b"})
-        self.assertEqual(announcements(after, "a", self.world.ports["a"]), {(port, CLIENT.mac), (port, WEB.mac)})
-        self.assertEqual(announcements(after, "c", self.world.ports["c"]), frozenset())
+        for seen, elsewhere in ((self.registry, {"client"}), (after, {"client", "web"})):
+            told = announcements(seen, "a", self.world.ports["a"])
+            self.assertEqual({each.port for each in told}, {self.world.ports["a"]["fab-a"]})
+            self.assertEqual({each.endpoint.name for each in told if each.here}, elsewhere)
+            self.assertEqual({each.endpoint.name for each in told}, {"client", "web", "app"})
+        self.assertEqual(announcements(after, "c", self.world.ports["c"]), ())
+
+    def test_what_is_said_to_the_border_itself_goes_no_further(self) -> None:
+        answer = {**arp_request(WEB, "0.0.0.0"), "eth_dst": BORDER, "arp_op": 2}
+        self.assertEqual(self.world.send("a", "fab-a", answer), [])
 
     def test_dhcp_stays_in_the_fabric(self) -> None:
         asks = {**ip_packet(WEB, BROADCAST), "ip_proto": 17}
