@@ -12,7 +12,7 @@ from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import Accelerator
 from intercloud.clouds.lab.run import inside, run
 from intercloud.errors import IntercloudError
-from testbed import files, host, hub, services
+from testbed import files, host, hub, network, qemu, services
 from testbed.layout import HOSTS, LAB, OPERATOR, ROOT, VENV, Host
 
 BEGAN = time.monotonic()
@@ -31,9 +31,11 @@ def seed(cloud: Host, *steps: str) -> None:
 
 def up_cloud(cloud: Host) -> None:
     """Bring one cloud up, from whatever there is of it."""
+    mounts = qemu.places(qemu.fetch()) if qemu.needed() else {}
     new = not services.prepared(cloud)
     host.connect(cloud)
-    host.switch_on(cloud)
+    network.connect(cloud)
+    host.switch_on(cloud, mounts)
     services.start_ground(cloud)
     if new:
         services.make_schemas(cloud)
@@ -67,12 +69,14 @@ def up() -> None:
     hub.up()
     say("MariaDB and RabbitMQ answer")
     each(up_cloud)
+    network.up()
 
 
 def down(*, forget: bool) -> None:
     """End everything. forget: the databases, too, so that the next start begins with nothing."""
     each(host.switch_off)
     hub.down()
+    network.down()
     lab.down(LAB)  # and with it every namespace whose name begins like the lab's
     if forget:
         shutil.rmtree(ROOT, ignore_errors=True)

@@ -52,16 +52,17 @@ def first(host: Host) -> int | None:
     return None
 
 
-def switch_on(host: Host) -> None:
-    """Let a computer run, with nothing on it yet; one that runs is left alone."""
+def switch_on(host: Host, mounts: Mapping[Path, Path]) -> None:
+    """Let a computer run, with nothing on it yet; one that runs is left alone. mounts: what it shall see → instead."""
     if first(host) is not None:
         return
     for folder in FOLDERS:
         (host.path / folder).mkdir(parents=True, exist_ok=True)
+    binds = [f"{seen}={other}" for seen, other in mounts.items()]
     unshare = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--mount-proc")
     with (host.log / "init.out").open("ab") as output:
         subprocess.Popen(
-            inside(host.namespace, [*unshare, sys.executable, str(INIT), host.name, str(host.path)]),
+            inside(host.namespace, [*unshare, sys.executable, str(INIT), host.name, str(host.path), *binds]),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -1,6 +1,6 @@
 """The first process of one computer: private mounts, then reap what ends until it is ended itself.
 
-Run by Python alone: `init.py NAME FOLDER`, in new mount, process and host-name namespaces.
+Run by Python alone: `init.py NAME FOLDER [SEEN=INSTEAD …]`, in new mount, process and host-name namespaces.
 """
 
 import os
@@ -16,7 +16,7 @@ def mount(*words: str) -> None:
     subprocess.run(["mount", *words], check=True, timeout=10)
 
 
-def main(name: str, folder: Path) -> None:
+def main(name: str, folder: Path, binds: list[str]) -> None:
     """Make the mounts and wait for children for ever."""
     mount("--make-rprivate", "/")
     socket.sethostname(name)
@@ -29,6 +29,9 @@ def main(name: str, folder: Path) -> None:
     Path("/etc/libvirt").mkdir(exist_ok=True)
     mount("--bind", str(folder / "etc" / "libvirt"), "/etc/libvirt")
     mount("--bind", str(folder / "etc" / "hosts"), "/etc/hosts")
+    for bind in binds:
+        seen, _, other = bind.partition("=")
+        mount("--bind", other, seen)
     Path("/run/ready").touch()
     while True:
         try:
@@ -38,4 +41,4 @@ def main(name: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

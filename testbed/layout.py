@@ -17,6 +17,10 @@ LAB = LabSpec(
     "os", ROOT / "lab", sites=tuple(SiteSpec(name, cloud=False) for name in ("openstack-a", "openstack-b", "office"))
 )
 """The WAN and the border bridges: the clouds meet nowhere else."""
+CONTROL = LAB.path / "control"
+"""The controller's state."""
+VLAN = 101
+"""Of the tenant's network, on each provider network."""
 OPERATOR = f"ic-{LAB.name}--operator"
 OPERATOR_ADDRESS = "10.77.0.1"
 PASSWORD = "secret"

@@ -13,8 +13,9 @@ import openstack
 from openstack.connection import Connection
 from openstack.exceptions import SDKException
 
+from intercloud.clouds.lab import demo
 from testbed.files import USERS
-from testbed.layout import HOSTS, PASSWORD, PORTS, PROVIDER, Host
+from testbed.layout import HOSTS, PASSWORD, PORTS, PROVIDER, VLAN, Host
 
 CATALOG = {
     "image": ("glance", ""),
@@ -26,8 +27,6 @@ CATALOG = {
 PROJECT = "shop"
 """The tenant's, whose user may nothing that an operator may."""
 FLAVOR = "small"
-VLAN = 101
-"""Of the tenant's network."""
 LONGEST_START = 240.0
 
 
@@ -117,7 +116,9 @@ def resources(cloud: Connection, _: Host) -> None:
     if named(network.networks(), PROJECT) is None:
         owner = named(keystone.projects(), PROJECT).id
         segment = {"provider_physical_network": PROVIDER, "provider_segmentation_id": VLAN}
-        network.create_network(name=PROJECT, project_id=owner, provider_network_type="vlan", **segment)
+        network.create_network(
+            name=PROJECT, project_id=owner, provider_network_type="vlan", mtu=demo.NETWORK.mtu, **segment
+        )
 
 
 STEPS: dict[str, Callable[[Connection, Host], None]] = {"identity": identity, "wait": wait, "resources": resources}

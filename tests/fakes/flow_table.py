@@ -11,7 +11,15 @@ from intercloud.control.tunnels import tunnel_name
 Packet = Mapping[str, int | str]
 """Header fields by OpenFlow's names, without in_port and metadata."""
 
-_NEEDS = {"ipv4_src": 0x0800, "arp_op": 0x0806, "arp_spa": 0x0806, "arp_tpa": 0x0806, "arp_sha": 0x0806}
+_NEEDS = {
+    "ipv4_src": 0x0800,
+    "ip_proto": 0x0800,
+    "udp_dst": 0x0800,
+    "arp_op": 0x0806,
+    "arp_spa": 0x0806,
+    "arp_tpa": 0x0806,
+    "arp_sha": 0x0806,
+}
 
 
 class FlowTable:
@@ -102,7 +110,8 @@ class World:
     def __post_init__(self) -> None:
         for index, site in enumerate(self.registry.sites, 1):
             peers = [tunnel_name(self.registry.tunnel, peer) for peer in self.registry.sites if peer != site]
-            devices = [e.ports[site] for e in self.registry.endpoints.values() if site in e.ports]
+            devices = {e.ports[site]: 0 for e in self.registry.endpoints.values() if site in e.ports}
+            devices |= dict.fromkeys(self.registry.sites[site].fabrics.values(), 0)
             self.ports[site] = {name: 100 * index + n for n, name in enumerate((*peers, *devices))}
             self.tables[site] = FlowTable(flows(self.registry, site, self.ports[site]))
 

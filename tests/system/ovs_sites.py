@@ -134,6 +134,9 @@ class OvsSite:
     def ofctl(self, verb: str, *arguments: str) -> str:
         return run("ovs-ofctl", "-OOpenFlow14", verb, f"unix:{self.directory}/br-int.mgmt", *arguments)
 
+    def appctl(self, *arguments: str) -> str:
+        return run("ovs-appctl", f"--target={self.directory}/ovs-vswitchd.ctl", "--timeout=10", *arguments)
+
     def layout(self) -> tuple[list[str], ...]:
         """Everything on the border bridge that the control layer keeps, comparable; empty when there is no bridge."""
         if "br-int" not in self.vsctl("list-br").split():

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from intercloud.control import cutover
+from intercloud.control import cutover, fabric
 from intercloud.control.messages import Cutover, Drop, Move, Plug, Put, SwitchStatus, Unplug
 from intercloud.control.openflow_app import Batch, Server, Switch, rehearse
 from intercloud.control.reconcile import NOT_YET, SiteLoop, Wanted
@@ -67,12 +67,15 @@ class Controller:
         self._confirm(version, (), ())
 
     def plug(self, change: Plug) -> None:
-        """Put a device on a site's bridge, anew if it is there; returns when its switch lets its traffic in.
+        """Put a device on a site's bridge, anew if it is there and not shared; returns when its traffic is let in.
 
         After a failure it stays wanted, and is plugged as soon as that works; unplug takes that back.
         """
+        site = self.registry.sites.get(change.site)
+        own = site is None or change.port not in site.fabrics.values()
         version = self._update(
-            lambda registry: registry.plug(change.mac, change.site, change.port), replug=(change.site, change.port)
+            lambda registry: registry.plug(change.mac, change.site, change.port),
+            replug=(change.site, change.port) if own else None,
         )
         self._confirm(version, {change.site}, ())
         why = self._loops[change.site].outcome.missing.get(change.port, NOT_YET)
@@ -111,6 +114,8 @@ class Controller:
                 raise
             self._wanted.registry = after
             self._wanted.version += 1
+            for site, switch in switches.items():
+                switch.announce(fabric.announcements(after, site, switch.ports))
         result = Cutover(started, ended, spent, {site: round_trips[site] for site in spent})
         threading.Thread(target=self._settle, args=(writer, change, result), name="settle").start()
         return result

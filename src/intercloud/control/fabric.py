@@ -48,7 +48,30 @@ def placement(
     networks = sorted({endpoint.network for endpoint in endpoints}) if flooding else ()
     return (
         *(_delivery(registry, endpoint, site, ports) for endpoint in endpoints),
+        *(_arp(registry, each, site) for each in endpoints if each.network in registry.sites[site].fabrics),
         *(flow for name in networks for flow in _flood(registry, registry.networks[name], site, ports)),
+    )
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a fabric's switches shall learn, by which port of the border bridge.
+
+    here: they shall look for this endpoint at the border; else in the fabric, where it must be made to speak.
+    """
+
+    port: int
+    endpoint: Endpoint
+    here: bool
+
+
+def announcements(registry: Registry, site: str, ports: Ports) -> tuple[Announcement, ...]:
+    """Say what the fabrics of a site's cloud shall learn of each endpoint of their networks."""
+    fabrics = registry.sites[site].fabrics
+    return tuple(
+        Announcement(port, endpoint, endpoint.site != site)
+        for endpoint in registry.endpoints.values()
+        if (port := ports.get(fabrics.get(endpoint.network, ""))) is not None
     )
 
 
@@ -67,6 +90,9 @@ def _network(registry: Registry, network: Network, site: str, ports: Ports) -> I
         tunnel = _tunnel(registry, peer, ports)
         if tunnel is not None:
             yield pipeline.admit_tunnel(network.key, tunnel)
+    fabric = ports.get(registry.sites[site].fabrics.get(network.name, ""))
+    if fabric is not None:
+        yield from pipeline.refuse_from_fabric(fabric)
     yield from _flood(registry, network, site, ports)
 
 
@@ -83,7 +109,7 @@ def _endpoint(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -
     port = _local(endpoint, site, ports)
     if port is not None:
         yield from pipeline.admit_endpoint(endpoint, key, port)
-    yield pipeline.answer_arp(endpoint, key)
+    yield _arp(registry, endpoint, site)
     yield _delivery(registry, endpoint, site, ports)
 
 
@@ -92,6 +118,12 @@ def _delivery(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -
     if endpoint.site == site:
         return pipeline.deliver(endpoint, key, _local(endpoint, site, ports))
     return pipeline.forward(endpoint, key, _tunnel(registry, endpoint.site, ports), back=site in endpoint.ports)
+
+
+def _arp(registry: Registry, endpoint: Endpoint, site: str) -> Flow:
+    key = registry.networks[endpoint.network].key
+    at_home = endpoint.site == site and registry.fabric(endpoint, site)
+    return pipeline.leave_arp(endpoint, key) if at_home else pipeline.answer_arp(endpoint, key)
 
 
 def _local(endpoint: Endpoint, site: str, ports: Ports) -> int | None:

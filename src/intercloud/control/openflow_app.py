@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,8 +26,8 @@ from os_ken.exception import OSKenException
 from os_ken.ofproto import ofproto_parser, ofproto_v1_4, ofproto_v1_4_parser
 from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
-from intercloud.control.fabric import FlowChange, Verb
-from intercloud.control.pipeline import COOKIE, Action, Copy, Flow, Output, SetField
+from intercloud.control.fabric import Announcement, FlowChange, Verb
+from intercloud.control.pipeline import BORDER, COOKIE, Action, Copy, Flow, Output, SetField
 from intercloud.errors import ControlError
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _msg = ofproto_v1_4_parser
 _protocol = ProtocolDesc(_of.OFP_VERSION)
 _EVERYTHING = 0xFFFFFFFFFFFFFFFF
 _BUNDLE_FLAGS = _of.OFPBF_ATOMIC | _of.OFPBF_ORDERED
-_EMPTY_FRAME = bytes.fromhex("ffffffffffff 02000000000c 88b5") + bytes(46)
+_EMPTY_FRAME = bytes.fromhex("ffffffffffff" + BORDER.replace(":", "") + "88b5") + bytes(46)
 """Ethernet type 88b5 is for local experiments (IEEE 802)."""
 
 Message: TypeAlias = Any
@@ -127,9 +128,21 @@ class Switch:
         so that is kept resolved: a cutover may turn all traffic to a tunnel that carried none before.
         """
         for port in ports:
-            actions = [_msg.OFPActionOutput(port, 0)]
             with suppress(OSError):  # a lost connection is noticed where it is read, and the warming repeated
-                self._post(_msg.OFPPacketOut(_protocol, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, actions, _EMPTY_FRAME))
+                self._emit(port, _EMPTY_FRAME)
+
+    def announce(self, what: Iterable[Announcement]) -> None:
+        """Let the switches behind ports learn where to look for MAC addresses.
+
+        For one that is here: by RARP in its name, as hypervisors do. For one behind them: it is asked, and answers.
+        """
+        for each in what:
+            with suppress(OSError):  # said again before long
+                self._emit(each.port, _rarp(each.endpoint.mac) if each.here else _arp_probe(each.endpoint.ip))
+
+    def _emit(self, port: int, frame: bytes) -> None:
+        actions = [_msg.OFPActionOutput(port, 0)]
+        self._post(_msg.OFPPacketOut(_protocol, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, actions, frame))
 
     def flows(self, timeout: float) -> frozenset[Flow]:
         """Read our flows from the switch. Raises ControlError."""
@@ -299,6 +312,25 @@ class Server:
         if former is not None and former is not switch:
             former.close()
         self._on_change(switch.datapath_id)
+
+
+def _rarp(mac: str) -> bytes:
+    """Write an RARP request of this address for itself (RFC 903)."""
+    return _broadcast(mac, 0x8035, 3, _bytes(mac) + bytes(4))
+
+
+def _arp_probe(ip: str) -> bytes:
+    """Write an ARP probe (RFC 5227): a question for this address by somebody who has none."""
+    return _broadcast(BORDER, 0x0806, 1, bytes(6) + IPv4Address(ip).packed)
+
+
+def _broadcast(sender: str, kind: int, operation: int, target: bytes) -> bytes:
+    header = struct.pack("!HHHBBH", kind, 1, 0x0800, 6, 4, operation)
+    return b"\xff" * 6 + _bytes(sender) + header + _bytes(sender) + bytes(4) + target + bytes(18)
+
+
+def _bytes(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
 
 
 def _listen(target: str) -> socket.socket:

@@ -18,6 +18,9 @@ from intercloud.control.registry import Endpoint
 COOKIE = 0x1C10DD5EED000001
 """Marks flows as ours; flows with another cookie are left alone."""
 
+BORDER = "02:00:00:00:00:0c"
+"""The border bridges' own MAC address, in what they say themselves; nothing for it goes further."""
+
 IN_PORT = 0xFFFFFFF8
 """OpenFlow's name for the port that the packet came from."""
 
@@ -25,6 +28,7 @@ _CAME_FROM = "in_port_nxm"
 """The writable form of in_port (an Open vSwitch extension)."""
 
 _IPV4, _ARP = 0x0800, 0x0806
+_UDP, _DHCP_PORTS = 17, (67, 68)
 _NETWORK = 0xFFFFFFFF
 _FROM_TUNNEL = 1 << 32
 _ALL = _FROM_TUNNEL | _NETWORK
@@ -114,6 +118,16 @@ def admit_endpoint(endpoint: Endpoint, key: int, port: int) -> tuple[Flow, ...]:
     )
 
 
+def refuse_from_fabric(port: int) -> tuple[Flow, ...]:
+    """Keep in a cloud's fabric what is its own affair: DHCP, and answers to the border itself.
+
+    No cloud's DHCP answers another's servers.
+    """
+    ipv4: dict[str, Value] = {"in_port": port, "eth_type": _IPV4, "ip_proto": _UDP}
+    dhcp = (Flow(Table.CLASSIFY, _REFUSE, _match({**ipv4, "udp_dst": number})) for number in _DHCP_PORTS)
+    return *dhcp, Flow(Table.CLASSIFY, _REFUSE, _match({"in_port": port, "eth_dst": BORDER}))
+
+
 def admit_tunnel(key: int, port: int) -> Flow:
     """Let in what a peer sends through a tunnel for one network."""
     return _admit({"in_port": port, "tunnel_id": key}, key | _FROM_TUNNEL)
@@ -124,7 +138,7 @@ def answer_arp(endpoint: Endpoint, key: int) -> Flow:
     return Flow(
         Table.ARP,
         _ALLOW,
-        _match({"metadata": (key, _ALL), "eth_type": _ARP, "arp_op": 1, "arp_tpa": endpoint.ip}),
+        _request(endpoint, key),
         (
             Copy("eth_src", "eth_dst", 48),
             SetField("eth_src", endpoint.mac),
@@ -136,6 +150,14 @@ def answer_arp(endpoint: Endpoint, key: int) -> Flow:
             Output(IN_PORT),
         ),
     )
+
+
+def leave_arp(endpoint: Endpoint, key: int) -> Flow:
+    """Leave requests for an endpoint to itself: behind its cloud's fabric it hears them.
+
+    An answer in its name would teach the fabric that it is here.
+    """
+    return Flow(Table.ARP, _ALLOW, _request(endpoint, key), goto=Table.UNICAST)
 
 
 def deliver(endpoint: Endpoint, key: int, port: int | None) -> Flow:
@@ -155,11 +177,15 @@ def forward(endpoint: Endpoint, key: int, tunnel: int | None, *, back: bool) -> 
 
 def flood(key: int, local: Iterable[int], tunnels: Iterable[int]) -> tuple[Flow, ...]:
     """Send what no table knew to the local ports, and to the tunnels if it did not come from one."""
-    ports = tuple(Output(port) for port in sorted(local))
+    ports = tuple(Output(port) for port in sorted(set(local)))
     return (
         Flow(Table.FLOOD, _ALLOW, _match({"metadata": (key, _ALL)}), ports + _into(key, sorted(tunnels))),
         Flow(Table.FLOOD, _ALLOW, _match({"metadata": (key | _FROM_TUNNEL, _ALL)}), ports),
     )
+
+
+def _request(endpoint: Endpoint, key: int) -> frozenset[tuple[str, Value]]:
+    return _match({"metadata": (key, _ALL), "eth_type": _ARP, "arp_op": 1, "arp_tpa": endpoint.ip})
 
 
 def _admit(match: Mapping[str, Value], metadata: int) -> Flow:

@@ -153,6 +153,7 @@ class SiteLoop:
         now = time.time()
         peers = {name: ports[name] for name, port in want.ports.items() if port.type}
         switch.warm(peers.values())  # so each peer hears something in every period
+        switch.announce(fabric.announcements(registry, site.name, ports))  # fabrics forget after some minutes
         counts = switch.received(_ANSWER_S)
         self._heard = tunnels.heard(self._heard, {name: counts.get(port, 0) for name, port in peers.items()}, now)
         return Outcome(version, None, missing, now, count, {name: at for name, (_, at) in self._heard.items()})

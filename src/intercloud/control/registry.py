@@ -82,6 +82,11 @@ class Registry:
         except KeyError:
             raise ControlError(f"no endpoint has the MAC address {mac}; put it first") from None
 
+    def fabric(self, endpoint: Endpoint, site: str) -> bool:
+        """Whether an endpoint's port at a site is that of the cloud's own fabric, which others share."""
+        port = endpoint.ports.get(site)
+        return port is not None and self.sites[site].fabrics.get(endpoint.network) == port
+
     def plug(self, mac: str, site: str, port: str) -> "Registry":
         """Give an endpoint a device at a site; where its traffic goes stays."""
         endpoint = self.endpoint(mac)
@@ -130,7 +135,7 @@ def _problems(registry: Registry) -> Iterable[str]:
         *_repeated("datapath id", ((site.name, site.datapath_id) for site in registry.sites.values())),
         *_repeated("tunnel key", ((net.name, net.key) for net in registry.networks.values())),
         *_repeated("address", ((e.name, (e.network, e.ip)) for e in registry.endpoints.values())),
-        *_repeated("port", ((e.name, item) for e in registry.endpoints.values() for item in e.ports.items())),
+        *_repeated("port", _own_ports(registry)),
         *(problem for site in registry.sites.values() for problem in _site_problems(site)),
         *(f"{n.name}: tunnel key {n.key} is not in 1..2^24-1" for n in registry.networks.values() if _bad_key(n)),
         *(problem for endpoint in registry.endpoints.values() for problem in _endpoint_problems(registry, endpoint)),
@@ -142,6 +147,17 @@ def _repeated(what: str, owners: Iterable[tuple[str, object]]) -> Iterable[str]:
     for name, value in owners:
         if seen.setdefault(value, name) != name:
             yield f"{name} and {seen[value]} have the same {what}: {value}"
+
+
+def _own_ports(registry: Registry) -> Iterable[tuple[str, object]]:
+    for site in registry.sites.values():
+        yield from (
+            (f"the fabric of {network} at {site.name}", (site.name, port)) for network, port in site.fabrics.items()
+        )
+    for endpoint in registry.endpoints.values():
+        for site_name, port in endpoint.ports.items():
+            if site_name in registry.sites and not registry.fabric(endpoint, site_name):
+                yield endpoint.name, (site_name, port)
 
 
 def _bad_key(network: Network) -> bool:

@@ -110,7 +110,9 @@ def wanted(registry: Registry, site: Site) -> Layout:
         for peer, (local, remote) in site.underlay.items()
         if peer in registry.sites
     )
-    devices = (Port(e.ports[site.name]) for e in registry.endpoints.values() if site.name in e.ports)
+    cards = (e.ports[site.name] for e in registry.endpoints.values() if site.name in e.ports)
+    fabrics = (device for network, device in site.fabrics.items() if network in registry.networks)
+    devices = (Port(name) for name in (*cards, *fabrics))
     bridge = Bridge(
         site.bridge,
         site.datapath_type,

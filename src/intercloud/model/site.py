@@ -30,6 +30,8 @@ class Site:
     end on that path; where sites have one address for all peers, it is simply repeated.
     controller: what the bridge connects to ('unix:/path' or 'tcp:host:port'), seen from the site's switch.
     datapath_type: 'netdev' (userspace) or 'system'.
+    fabrics: network → device behind which the cloud's own fabric carries it. Servers there have no device of their own:
+    that one is the port of all of them. A network that is not named has a device for each card.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Site:
     underlay: Mapping[str, tuple[str, str]]
     controller: str
     datapath_type: str = "netdev"
+    fabrics: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

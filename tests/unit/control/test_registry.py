@@ -63,6 +63,14 @@ class TestRegistry(unittest.TestCase):
             ("is not an IPv4 address", lambda r: r.put(endpoints=[replace(WEB, ip="10.0.0.300")])),
             ("app and web have the same address", lambda r: r.put(endpoints=[replace(APP, ip=WEB.ip)])),
             ("the same port", lambda r: r.plug(APP.mac, "a", "tap-web")),
+            (
+                "red at a and .*blue at a have the same port",
+                lambda r: r.put(sites=[replace(site("a", 1), fabrics={"blue": "fab", "red": "fab"})]),
+            ),
+            (
+                "web and the fabric of red at a have the same port",
+                lambda r: r.put(sites=[replace(site("a", 1), fabrics={"red": "tap-web"})]),
+            ),
             ("the same tunnel key: 7", lambda r: r.put(networks=[Network("green", 7, "10.9.0.0/24", 1450)])),
             ("tunnel key 0 is not", lambda r: r.put(networks=[Network("green", 0, "10.9.0.0/24", 1450)])),
             ("the same datapath id", lambda r: r.put(sites=[site("d", 1)])),

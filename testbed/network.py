@@ -1,0 +1,62 @@
+"""What lies between the clouds: the ends of their provider networks, the controller, and a client in the office."""
+
+from dataclasses import replace
+
+from intercloud.clouds.lab import bridge, demo, lab, net
+from intercloud.clouds.lab.run import inside, run
+from intercloud.control import process
+from intercloud.control.client import ControlClient, Endpoint
+from intercloud.model.site import Site
+from testbed.layout import CONTROL, HOSTS, LAB, VLAN, Host
+
+NETWORK = demo.NETWORK
+"""The tenant's, in both clouds and in the office."""
+PROVIDER_BRIDGE = "br-provider"
+"""Stands for the switch of the data center: a VLAN for each network, and a plain port to the border for ours."""
+DEVICE = "shop"
+"""The end of the tenant's network that the border bridge takes."""
+
+
+def site(host: Host) -> Site:
+    """The cloud as the control layer sees it."""
+    return replace(host.place.site(), fabrics={NETWORK.name: DEVICE})
+
+
+def connect(host: Host) -> None:
+    """Lead a cloud's provider network to its border; safe to repeat."""
+    namespace, inner = host.place.namespace, f"{DEVICE}-in"
+    if DEVICE not in net.links(namespace):
+        net.batch(namespace, [("link", "add", DEVICE, "type", "veth", "peer", "name", inner)])
+    net.batch(namespace, [("link", "set", name, "up") for name in (DEVICE, inner)])
+    for name in (DEVICE, inner):
+        # the userspace datapath does not complete partial checksums
+        run(inside(namespace, ["ethtool", "-K", name, "tx", "off", "tso", "off", "gso", "off", "gro", "off"]))
+    words = ["--may-exist", "add-br", PROVIDER_BRIDGE, "--", "set", "bridge", PROVIDER_BRIDGE, "datapath_type=netdev"]
+    words += ["--", "--may-exist", "add-port", PROVIDER_BRIDGE, "provider"]
+    words += ["--", "--may-exist", "add-port", PROVIDER_BRIDGE, inner, f"tag={VLAN}"]
+    bridge.vsctl(host.place, words)
+
+
+def up() -> None:
+    """Start the controller, tell it of all sites, and put a client in the office; safe to repeat."""
+    CONTROL.mkdir(parents=True, exist_ok=True)
+    socket = CONTROL / "openflow.sock"
+    for place in LAB.places():  # a switch looks for its controller's socket in its own run directory only
+        link = place.ovs / "controller.sock"
+        if not link.is_symlink():
+            link.symlink_to(socket)
+    process.spawn(CONTROL, f"unix:{socket}")
+    office = LAB.place("office")
+    client = lab.client(office, "client", demo.CLIENT, NETWORK)
+    port = client.placement.ports[demo.CLIENT.mac]
+    with ControlClient(CONTROL / process.SOCKET_FILE) as control:
+        control.put(sites=[*map(site, HOSTS), office.site()], networks=[NETWORK])
+        seen = Endpoint("client", NETWORK.name, demo.CLIENT.mac, demo.CLIENT.ip, office.name, {office.name: port})
+        control.put(endpoints=[seen])
+        control.plug(demo.CLIENT.mac, office.name, port)
+
+
+def down() -> None:
+    """Stop the controller."""
+    if CONTROL.exists():
+        process.stop(CONTROL)

@@ -1,0 +1,87 @@
+"""Servers behind a cloud's own fabric: they share one port of the border bridge."""
+
+import unittest
+from dataclasses import replace
+
+from intercloud.control import cutover
+from intercloud.control.fabric import announcements, flows
+from intercloud.control.pipeline import BORDER
+from intercloud.control.registry import Registry
+from tests.fakes.flow_table import World
+
+from .world import APP, BROADCAST, CLIENT, WEB, arp_request, ip_packet, registry, site
+
+
+def behind_fabrics() -> Registry:
+    """Let web and app be behind the fabric of a, and web land behind that of b; the client has a device of its own."""
+    apart = registry().drop(endpoints=[mac for mac in registry().endpoints if mac != CLIENT.mac])
+    return apart.put(
+        sites=[replace(site(name, number), fabrics={"blue": f"fab-{name}"}) for number, name in enumerate("ab", 1)],
+        endpoints=[replace(WEB, ports={"a": "fab-a", "b": "fab-b"}), replace(APP, ports={"a": "fab-a"})],
+    )
+
+
+class TestFabrics(unittest.TestCase):
+    def setUp(self) -> None:
+        self.registry = behind_fabrics()
+        self.world = World(self.registry)
+
+    def moved(self) -> World:
+        """The switches after a cutover of web to b."""
+        for stage in cutover.stages(self.registry, {WEB.mac: "b"}, self.world.ports):
+            for name, batch in stage.items():
+                self.world.tables[name].apply(batch)
+        return self.world
+
+    def test_all_are_reached_through_the_one_port(self) -> None:
+        for target in (WEB, APP):
+            self.assertEqual(self.world.send("c", "tap-client", ip_packet(CLIENT, target)), [("a", "fab-a")])
+            self.assertEqual(self.world.send("a", "fab-a", ip_packet(target, CLIENT)), [("c", "tap-client")])
+
+    def test_what_the_fabric_carries_by_itself_does_not_come_back(self) -> None:
+        self.assertEqual(self.world.send("a", "fab-a", ip_packet(WEB, APP)), [])
+        self.assertNotIn(("a", "fab-a"), self.world.send("a", "fab-a", ip_packet(WEB, BROADCAST)))
+
+    def test_only_who_is_elsewhere_is_answered_for(self) -> None:
+        ((here, device, answer),) = self.world.hop("a", "fab-a", arp_request(APP, CLIENT.ip))
+        self.assertEqual((here, device, answer["arp_sha"]), ("a", "fab-a", CLIENT.mac))
+        self.assertNotIn(("a", "fab-a"), self.world.send("a", "fab-a", arp_request(APP, WEB.ip)))
+        moved = self.moved()
+        ((here, device, answer),) = moved.hop("a", "fab-a", arp_request(APP, WEB.ip))
+        self.assertEqual((here, device, answer["arp_sha"]), ("a", "fab-a", WEB.mac))
+
+    def test_a_cutover_leads_to_what_is_wanted_at_rest(self) -> None:
+        moved = self.moved()
+        after = self.registry.move({WEB.mac: "b"})
+        for name, ports in moved.ports.items():
+            self.assertEqual(moved.tables[name].flows, flows(after, name, ports))
+        self.assertEqual(moved.send("a", "fab-a", ip_packet(APP, WEB)), [("b", "fab-b")])
+        self.assertEqual(moved.send("c", "tap-client", ip_packet(CLIENT, WEB)), [("b", "fab-b")])
+
+    def test_a_fabric_hears_of_those_that_are_elsewhere(self) -> None:
+        after = self.registry.move({WEB.mac: "b"})
+        for seen, elsewhere in ((self.registry, {"client"}), (after, {"client", "web"})):
+            told = announcements(seen, "a", self.world.ports["a"])
+            self.assertEqual({each.port for each in told}, {self.world.ports["a"]["fab-a"]})
+            self.assertEqual({each.endpoint.name for each in told if each.here}, elsewhere)
+            self.assertEqual({each.endpoint.name for each in told}, {"client", "web", "app"})
+        self.assertEqual(announcements(after, "c", self.world.ports["c"]), ())
+
+    def test_what_is_said_to_the_border_itself_goes_no_further(self) -> None:
+        answer = {**arp_request(WEB, "0.0.0.0"), "eth_dst": BORDER, "arp_op": 2}
+        self.assertEqual(self.world.send("a", "fab-a", answer), [])
+
+    def test_dhcp_stays_in_the_fabric(self) -> None:
+        asks = {**ip_packet(WEB, BROADCAST), "ip_proto": 17}
+        for port, reached in ((67, []), (68, []), (53, [("c", "tap-client")])):
+            self.assertEqual(self.world.send("a", "fab-a", {**asks, "udp_dst": port}), reached)
+
+    def test_spoofed_packets_are_dropped(self) -> None:
+        self.assertEqual(self.world.send("a", "fab-a", {**ip_packet(WEB, CLIENT), "ipv4_src": APP.ip}), [])
+
+    def test_it_survives_being_written_down(self) -> None:
+        self.assertEqual(Registry.from_json(self.registry.to_json()), self.registry)
+
+
+if __name__ == "__main__":
+    unittest.main()
