@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,10 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 RESUMES = 3
 """Times that a run is resumed; more would be stuck."""
+
+
+Draw = tuple[Fault, str, float]
+"""A fault, the phase in which it is injected, and the seconds after that began."""
 
 
 @dataclass
@@ -71,14 +75,13 @@ SHORT = (
 """Kind, phase and delay of the faults that every change is tested with."""
 
 
-def choose(kinds: Sequence[Fault], count: int, seed: int) -> list[tuple[Fault, str, float]]:
-    """Every kind in each of its phases and delays; then more, or fewer, so that there are `count` (0: just those)."""
+def choose(kinds: Sequence[Fault], seed: int) -> Iterator[Draw]:
+    """Every kind in each of its phases and delays, in a random order; then more of them, for ever."""
     every = [(f, phase, delay) for f in kinds for phase in f.phases for delay in f.delays]
-    if not count:
-        return every
     dice = random.Random(seed)
-    first = dice.sample(every, min(count, len(every)))
-    return first + [dice.choice(every) for _ in range(count - len(first))]
+    yield from dice.sample(every, len(every))
+    while True:
+        yield dice.choice(every)
 
 
 def disturb(house: House, fault: Fault, phase: str, delay: float) -> Sample:
@@ -110,6 +113,7 @@ def disturb(house: House, fault: Fault, phase: str, delay: float) -> Sample:
     sample.outage_s = max(measure.downtime for measure in seen.udp.values())
     sample.copies = dict(house.running_copies())
     sample.leftovers = house.leftovers()
+    sample.message = sample.message.replace(str(house.folder), "…")
     return sample
 
 
@@ -168,11 +172,14 @@ def repair(house: House) -> None:
     house.remake()
 
 
-def run(house: House, plan: Sequence[tuple[Fault, str, float]], until: float) -> Iterator[Sample]:
-    """Make every trial, to the end of the plan or of the time."""
-    for number, (fault, phase, delay) in enumerate(plan, start=1):
+def run(house: House, plan: Iterable[Draw], count: int, until: float) -> Iterator[Sample]:
+    """Make trials until so many faults were injected, or the time is over: some phases do not come in every move."""
+    injected = 0
+    for fault, phase, delay in plan:
+        if injected == count:
+            return
         if time.monotonic() > until:
-            sys.stderr.write(f"chaos: the time is over after {number - 1} of {len(plan)} faults\n")
+            sys.stderr.write(f"chaos: the time is over after {injected} of {count} faults\n")
             return
         try:
             sample = disturb(house, fault, phase, delay)
@@ -181,11 +188,12 @@ def run(house: House, plan: Sequence[tuple[Fault, str, float]], until: float) ->
             sample = Sample(
                 fault.name, phase, delay, injected=True, ended="trial failed", message=str(error), stuck=True
             )
+        injected += sample.injected
         verdict = "good" if sample.good else f"NOT GOOD: {asdict(sample)}"
         if not sample.good:
             sample.witness = house.witness()
         sys.stderr.write(
-            f"[{number}/{len(plan)}] {fault.name}, {phase} + {delay:.2f} s: {sample.ended}, resumed {sample.resumed} x,"
+            f"[{injected}/{count}] {fault.name}, {phase} + {delay:.2f} s: {sample.ended}, resumed {sample.resumed} x,"
             f" {sample.took_s:.0f} s: {verdict}\n"
         )
         sys.stderr.flush()
@@ -239,7 +247,7 @@ def revision() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Inject, print the table, keep every sample; 1 when anything was lost, left or stuck."""
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--faults", type=int, default=200, help="how many; 0: each kind in each phase and delay, once")
+    parser.add_argument("--faults", type=int, default=200, help="how many to inject")
     parser.add_argument("--short", action="store_true", help=f"only {len(SHORT)} chosen faults, three minutes")
     parser.add_argument("--only", default="", metavar="TEXT", help="only kinds whose name contains this")
     parser.add_argument("--guard", action="store_true", help="let each migration's guard resume it, not an operator")
@@ -248,10 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON file")
     options = parser.parse_args(arguments)
     named = {fault.name: fault for fault in FAULTS}
-    plan = choose([f for f in FAULTS if options.only in f.name], options.faults, options.seed)
-    if options.short:
-        plan = [(named[name], phase, delay) for name, phase, delay in SHORT]
-    if not plan:
+    wanted = [f for f in FAULTS if options.only in f.name]
+    short = [(named[name], phase, delay) for name, phase, delay in SHORT] if options.short else []
+    if not wanted:
         parser.error(f"no kind has {options.only!r} in its name; there are: {', '.join(f.name for f in FAULTS)}")
     options.results.mkdir(exist_ok=True)
     began = datetime.now(UTC)
@@ -269,7 +276,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         house = House(Path(folder), "short" if options.short else "chaos", guard=options.guard)
         try:
             house.up()
-            for sample in run(house, plan, time.monotonic() + 60 * options.minutes):
+            for sample in run(
+                house,
+                short or choose(wanted, options.seed),
+                len(short) or options.faults,
+                time.monotonic() + 60 * options.minutes,
+            ):
                 samples.append(sample)
                 path.write_text(json.dumps(facts | {"samples": [asdict(s) for s in samples]}, indent=1) + "\n")
         finally:

@@ -46,7 +46,7 @@ class House:
         self.folder, self.name, self.guard = folder, name, guard
         self.state = folder / "state"
         self.state.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", name, self.state], check=True, timeout=10)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", name, self.state], check=True, timeout=10)
         self.config = folder / "config.json"
         content = {
             "lab": {"name": name},
