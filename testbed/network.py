@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from intercloud.bootstrap.lab import controller_up, register
+from intercloud.bootstrap.wiring import CLIENT
 from intercloud.clouds.lab import bridge, demo, lab, net
 from intercloud.clouds.lab.run import inside, run
 from intercloud.control import process
-from intercloud.control.client import ControlClient, Endpoint
+from intercloud.control.client import ControlClient
 from intercloud.model.site import Site
 from testbed.layout import CONTROL, HOSTS, LAB, VLAN, Host
 
@@ -39,21 +41,12 @@ def connect(host: Host) -> None:
 
 def up() -> None:
     """Start the controller, tell it of all sites, and put a client in the office; safe to repeat."""
-    CONTROL.mkdir(parents=True, exist_ok=True)
-    socket = CONTROL / "openflow.sock"
-    for place in LAB.places():  # a switch looks for its controller's socket in its own run directory only
-        link = place.ovs / "controller.sock"
-        if not link.is_symlink():
-            link.symlink_to(socket)
-    process.spawn(CONTROL, f"unix:{socket}")
+    controller_up(LAB, CONTROL)
     office = LAB.place("office")
-    client = lab.client(office, "client", demo.CLIENT, NETWORK)
-    port = client.placement.ports[demo.CLIENT.mac]
+    client = lab.client(office, CLIENT, demo.CLIENT, NETWORK)
     with ControlClient(CONTROL / process.SOCKET_FILE) as control:
         control.put(sites=[*map(site, HOSTS), office.site()], networks=[NETWORK])
-        seen = Endpoint("client", NETWORK.name, demo.CLIENT.mac, demo.CLIENT.ip, office.name, {office.name: port})
-        control.put(endpoints=[seen])
-        control.plug(demo.CLIENT.mac, office.name, port)
+        register(CLIENT, demo.CLIENT, client.placement, control)
 
 
 def down() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from intercloud.bootstrap.wiring import CLIENT, control_folder, lab_spec, open_cloud, vantage_prefix
 from intercloud.clouds.lab import demo, lab
@@ -28,7 +29,7 @@ def lab_up(settings: Settings, tell: Tell) -> None:
     spec = lab_spec(settings)
     tell(f"lab {spec.name}: sites {', '.join(site.name for site in spec.sites)}, and the WAN between them")
     lab.up(spec)
-    _controller_up(spec, settings)
+    controller_up(spec, control_folder(settings))
     clouds = [LabCloud(place) for place in spec.places() if place.spec.cloud]
     with ControlClient(control_folder(settings) / process.SOCKET_FILE) as control:
         control.put(sites=[place.site() for place in spec.places()], tunnel=settings.sdn.tunnel)
@@ -45,8 +46,8 @@ def lab_up(settings: Settings, tell: Tell) -> None:
         tell(f"WAN {clouds[0].name} to {clouds[1].name}: {show_rate(path.rate)}, round trip {show_seconds(path.rtt)}")
 
 
-def _controller_up(spec: LabSpec, settings: Settings) -> None:
-    folder = control_folder(settings)
+def controller_up(spec: LabSpec, folder: Path) -> None:
+    """Start the controller of all sites, unless it runs; its state is in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     socket = folder / "openflow.sock"
     for place in spec.places():  # a switch looks for its controller's socket in its own run directory only
@@ -64,10 +65,11 @@ def _server_up(clouds: list[LabCloud], cluster: Cluster, server: Server, control
         return
     placement = home.create_server(cluster, server)
     home.start_server(server.name)
-    _register(server.name, server.nics[0], placement, control)
+    register(server.name, server.nics[0], placement, control)
 
 
-def _register(name: str, nic: Nic, placement: Placement, control: ControlClient) -> None:
+def register(name: str, nic: Nic, placement: Placement, control: ControlClient) -> None:
+    """Tell the controller of an endpoint, and plug it where it is."""
     port = placement.ports[nic.mac]
     control.put(endpoints=[Endpoint(name, nic.network, nic.mac, nic.ip, placement.site, {placement.site: port})])
     control.plug(nic.mac, placement.site, port)
@@ -76,7 +78,7 @@ def _register(name: str, nic: Nic, placement: Placement, control: ControlClient)
 def _client_up(spec: LabSpec, settings: Settings, cluster: Cluster, control: ControlClient) -> None:
     if settings.probe.vantage in settings.lab.sites:
         client = lab.client(spec.place(settings.probe.vantage), CLIENT, demo.CLIENT, cluster.networks[0])
-        _register(CLIENT, demo.CLIENT, client.placement, control)
+        register(CLIENT, demo.CLIENT, client.placement, control)
 
 
 def _wait_for_application(settings: Settings, cluster: Cluster) -> None:
