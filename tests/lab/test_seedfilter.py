@@ -188,6 +188,18 @@ seedfilter.main(seedfilter.Path({path!r}), "127.0.0.1", {self.landing.nbd_port},
         self.wait(lambda: not self.filters())
         self.assertFalse(Path(path).exists())
 
+    def test_a_filter_that_another_replaces_before_anybody_came_ends(self) -> None:
+        seed = self.target.disk.digest()
+        self.serve()
+        seedfilter.start(self.source.monitor, self.landing, "root", seed)
+        (first,) = self.filters()
+        path = Path(seedfilter.start(self.source.monitor, self.landing, "root", seed))
+        self.wait(lambda: first not in self.filters())
+        self.assertEqual(len(self.filters()), 1)
+        self.assertTrue(path.exists(), "the second waits")
+        seedfilter.sweep(self.source.monitor, "root")
+        self.assert_nothing_left()
+
     def test_a_client_of_another_kind_reads_flushes_trims_and_writes_as_without_it(self) -> None:
         seed = self.target.disk.digest()
         self.serve()

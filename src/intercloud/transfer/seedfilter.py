@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -43,6 +44,8 @@ CONNECT = 10.0
 """Seconds for the target to answer."""
 LONELY = 30.0
 """Seconds for QEMU to come; then nobody wants it any more."""
+GLANCE = 0.2
+"""Seconds between looks whether its socket is still there: who begins anew removes it."""
 SILENCE_MS = 60_000
 """For data that the target does not acknowledge; then it counts as gone."""
 ABORT, GO = 2, 7
@@ -205,6 +208,31 @@ def welcome(client: socket.socket, size: int, flags: int) -> None:
         reply(UNSUPPORTED)
 
 
+def wait_for_client(listener: socket.socket, path: Path, inode: int) -> socket.socket | None:
+    """The one client, after which nobody else can come; None when none came in time or who began anew removed the path.
+
+    inode: of the path that is this listener's; another process may have put its own there since.
+    """
+
+    def is_there() -> bool:
+        try:
+            return path.stat().st_ino == inode
+        except FileNotFoundError:
+            return False
+
+    client = None
+    deadline = time.monotonic() + LONELY
+    listener.settimeout(GLANCE)
+    while client is None and is_there() and time.monotonic() < deadline:
+        with suppress(TimeoutError):
+            client, _ = listener.accept()
+            client.settimeout(None)
+    listener.close()
+    if is_there():
+        path.unlink()
+    return client
+
+
 def main(path: Path, host: str, port: int, export: str) -> None:
     """Connect, listen, go on alone, serve one client."""
     server = socket.create_connection((host, port), CONNECT)
@@ -225,17 +253,9 @@ def main(path: Path, host: str, port: int, export: str) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for said in range(3):
         os.dup2(nowhere, said)
-    try:
-        listener.settimeout(LONELY)
-        client, _ = listener.accept()
-        listener.close()
-    finally:
-        with suppress(FileNotFoundError):
-            if path.stat().st_ino == mine:  # perhaps nobody came, and there is another now
-                path.unlink()
-    client.settimeout(None)
-    welcome(client, size, flags & FLAGS)
-    Relay(client, server, held, count).run()
+    if client := wait_for_client(listener, path, mine):
+        welcome(client, size, flags & FLAGS)
+        Relay(client, server, held, count).run()
 
 
 if __name__ == "__main__":
