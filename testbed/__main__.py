@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from intercloud.clouds.lab import lab, net
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import Accelerator
-from intercloud.clouds.lab.run import inside, run
+from intercloud.clouds.run import inside, run
 from intercloud.errors import IntercloudError
 from testbed import files, host, hub, network, qemu, services
 from testbed.layout import HOSTS, LAB, OPERATOR, ROOT, VENV, Host

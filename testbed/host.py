@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from intercloud.clouds.lab import net
-from intercloud.clouds.lab.run import command_line, inside, kill, run, wait_until
+from intercloud.clouds.run import command_line, inside, kill, run, wait_until
 from testbed.layout import VENV, Host
 
 INIT = Path(__file__).with_name("init.py")

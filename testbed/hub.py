@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from intercloud.clouds.lab import net
-from intercloud.clouds.lab.run import find_process, inside, kill, run, wait_until
+from intercloud.clouds.run import find_process, inside, kill, run, wait_until
 from testbed import files
 from testbed.layout import HOSTS, HUB, OPERATOR, OPERATOR_ADDRESS, Host
 

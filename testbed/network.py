@@ -5,7 +5,7 @@ from dataclasses import replace
 from intercloud.bootstrap.lab import controller_up, register
 from intercloud.bootstrap.wiring import CLIENT
 from intercloud.clouds.lab import bridge, demo, lab, net
-from intercloud.clouds.lab.run import inside, run
+from intercloud.clouds.run import inside, run
 from intercloud.control import process
 from intercloud.control.client import ControlClient
 from intercloud.model.site import Site

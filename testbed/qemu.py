@@ -11,8 +11,8 @@ from pathlib import Path
 
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import Accelerator, version
-from intercloud.clouds.lab.run import run
 from intercloud.clouds.lab.store import locked
+from intercloud.clouds.run import run
 from testbed.layout import LAB
 
 PROGRAM = "usr/bin/qemu-system-x86_64"

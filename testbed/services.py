@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from intercloud.clouds.lab.run import run, wait_until
+from intercloud.clouds.run import run, wait_until
 from testbed import hub
 from testbed.files import DATABASES, database
 from testbed.host import enter, environment, run_on, runs_on, start_on

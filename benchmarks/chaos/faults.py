@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.chaos.house import House, Move
 from intercloud.bootstrap.wiring import control_folder
 from intercloud.clouds.lab.net import processes
-from intercloud.clouds.lab.run import command_line, find_process
+from intercloud.clouds.run import command_line, find_process
 from intercloud.control import process
 from intercloud.model.server import Disk
 from intercloud.units import MIB, Bytes

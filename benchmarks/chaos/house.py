@@ -16,9 +16,9 @@ from typing import Any, cast
 from intercloud.bootstrap.wiring import control_folder, lab_spec, open_cloud, service, vantage_prefix
 from intercloud.clouds.lab import demo, qmp
 from intercloud.clouds.lab.provider import LabCloud
-from intercloud.clouds.lab.run import find_process
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.port import ServerState
+from intercloud.clouds.run import find_process
 from intercloud.control import process
 from intercloud.control.client import ControlClient
 from intercloud.endpoints.observer import Probe

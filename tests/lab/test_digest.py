@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from intercloud.clouds.lab import nbd
+from intercloud.clouds import nbd
 from intercloud.clouds.port import Extent, Monitor, Offer
 from intercloud.errors import Interrupted, MonitorError, TransferError
 from intercloud.migration.proof import blocks, conclude, digest_sides

@@ -8,7 +8,8 @@ import unittest
 from collections.abc import Callable
 from pathlib import Path
 
-from intercloud.clouds.lab import nbd, seeds
+from intercloud.clouds import nbd
+from intercloud.clouds.lab import seeds
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.port import ServerState
 from intercloud.model.server import Cluster, Disk, Network, Nic, Server

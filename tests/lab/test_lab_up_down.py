@@ -11,7 +11,8 @@ import time
 import unittest
 from pathlib import Path
 
-from intercloud.clouds.lab import demo, lab, net, wan
+from intercloud.clouds import reach
+from intercloud.clouds.lab import demo, lab, net
 from intercloud.clouds.lab.guest.build import build_image
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec
@@ -106,6 +107,6 @@ class UpDown(unittest.TestCase):
         lab.down(self.spec)
         self.assertTrue(lab.status(other).up)
         self.assertTrue(tunnels_join(other))
-        self.assertLess(wan.round_trip(other.place("lab-a"), other.place("lab-b")), 1)
+        self.assertLess(reach.round_trip(other.place("lab-a").end, other.place("lab-b").end), 1)
         lab.down(other)
         self.assertEqual(world(self.spec), self.before)

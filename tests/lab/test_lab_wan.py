@@ -4,7 +4,8 @@ import subprocess
 import unittest
 from dataclasses import replace
 
-from intercloud.clouds.lab import lab, wan
+from intercloud.clouds import reach
+from intercloud.clouds.lab import lab
 from intercloud.clouds.lab.spec import LabSpec, WanSpec
 from intercloud.errors import CloudUnreachable, ConfigError
 from intercloud.units import BitsPerSecond, Seconds
@@ -24,7 +25,7 @@ def lost(spec: LabSpec, pings: int) -> int:
 class Wan(unittest.TestCase):
     def test_rate_delay_and_mtu(self) -> None:
         with running_lab(WanSpec(rate=BitsPerSecond(50e6), delay=Seconds(0.02), mtu=1400)) as spec:
-            path = wan.measure(spec.place("lab-a"), spec.place("lab-b"))
+            path = reach.measure(spec.place("lab-a").end, spec.place("lab-b").end, 1500)
             self.assertTrue(0.04 <= path.rtt < 0.06, path)
             self.assertTrue(30e6 < path.rate <= 50e6, path)
             self.assertEqual(path.mtu, 1400)
@@ -34,7 +35,7 @@ class Wan(unittest.TestCase):
             self.assertEqual(lost(spec, 100), 0)
             slower = replace(spec, wan=WanSpec(delay=Seconds(0.03), loss=0.3))
             lab.up(slower)
-            self.assertGreaterEqual(wan.round_trip(slower.place("lab-a"), slower.place("lab-b")), 0.06)
+            self.assertGreaterEqual(reach.round_trip(slower.place("lab-a").end, slower.place("lab-b").end), 0.06)
             self.assertTrue(100 < lost(slower, 400) < 300)
 
     def test_a_cut_wan_is_unreachable(self) -> None:
@@ -42,10 +43,10 @@ class Wan(unittest.TestCase):
             a, b = spec.place("lab-a"), spec.place("lab-b")
             subprocess.run(["ip", "-n", b.namespace, "link", "set", "uplink", "down"], check=True, timeout=10)
             with self.assertRaises(CloudUnreachable) as raised:
-                wan.measure(a, b)
+                reach.measure(a.end, b.end, 1500)
             self.assertIn("lab-b", str(raised.exception))
             lab.up(spec)
-            self.assertLess(wan.round_trip(a, b), 1)
+            self.assertLess(reach.round_trip(a.end, b.end), 1)
 
 
 class Spec(unittest.TestCase):

@@ -9,8 +9,9 @@ import time
 import unittest
 from itertools import count
 
+from intercloud.clouds import nbd
 from intercloud.clouds.ability import Ability
-from intercloud.clouds.lab import fleece, nbd, qmp
+from intercloud.clouds.lab import fleece, qmp
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.port import DiskRef, Offer
 from intercloud.errors import CloudError

@@ -12,8 +12,8 @@ import unittest
 from collections.abc import Callable
 from pathlib import Path
 
-from intercloud.clouds.lab.run import command_line
 from intercloud.clouds.port import Landing
+from intercloud.clouds.run import command_line
 from intercloud.errors import TransferError
 from intercloud.model.evidence import BLOCK
 from intercloud.model.server import Disk

@@ -8,7 +8,7 @@ from tenant import ADDRESS, MAC, Tenant
 from testbed.layout import CONTROL, HOSTS, LAB
 from testbed.network import DEVICE, NETWORK
 
-from intercloud.clouds.lab.run import inside
+from intercloud.clouds.run import inside
 from intercloud.control import process
 from intercloud.control.client import ControlClient, Endpoint
 

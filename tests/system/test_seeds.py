@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from intercloud.clouds.lab import qmp
-from intercloud.clouds.lab.run import command_line
+from intercloud.clouds.run import command_line
 from intercloud.units import MIB
 from tests import needs
 from tests.lab.labs import guest_write

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from intercloud.clouds.lab.nbd import chunks
-from intercloud.clouds.lab.run import inside, run
+from intercloud.clouds.nbd import chunks
 from intercloud.clouds.port import Extent, Progress
+from intercloud.clouds.run import run
 from intercloud.errors import CloudError, TransferError
 from intercloud.units import MIB, Bytes
 
@@ -22,14 +22,14 @@ BATCH = 16
 """Pieces that are under way at once: several times what is on the WAN at any moment."""
 
 
-def kinds(uri: str, context: str, namespace: str | None = None) -> list[tuple[Extent, int]]:
+def kinds(uri: str, context: str, beside: Sequence[str] = ()) -> list[tuple[Extent, int]]:
     """Read what an NBD server says of a disk from its beginning to its end, in one of its meta contexts.
 
     Raises TransferError when it does not answer.
     """
     words = ["nbdinfo", "--json", f"--map={context}", uri]
     try:
-        found = json.loads(run(inside(namespace, words) if namespace else words, timeout=60))
+        found = json.loads(run([*beside, *words], timeout=60))
     except CloudError as error:
         raise TransferError(f"the offer {uri} cannot be read: {error}") from error
     return [(Extent(each["offset"], each["length"]), each["type"]) for each in found]
@@ -65,18 +65,19 @@ def pieces(extents: Sequence[Extent]) -> Iterator[Extent]:
             yield Extent(Bytes(start), Bytes(min(PIECE, extent.end - start)))
 
 
-def pull(namespace: str, uri: str, extents: Sequence[Extent], layer: Path, progress: Progress) -> Bytes:
+def pull(beside: Sequence[str], uri: str, extents: Sequence[Extent], layer: Path, progress: Progress) -> Bytes:
     """Read parts of an offer into a new qcow2 layer over it; returns the bytes that crossed: data, not zeros.
 
-    The layer has the offer as its backing file, which the caller changes to what shall lie under it.
+    beside: words before a command that can reach it. The layer has the offer as its backing file, which the caller
+    changes to what shall lie under it.
     Raises TransferError when the peer goes away or says nothing for two minutes.
     """
-    data = [extent for extent, kind in kinds(uri, "base:allocation", namespace) if not kind & 2]  # 2: reads as zeros
+    data = [extent for extent, kind in kinds(uri, "base:allocation", beside) if not kind & 2]  # 2: reads as zeros
     total, wanted = held(extents, data), sum(extent.length for extent in extents)
-    run(inside(namespace, ["qemu-img", "create", "-q", "-f", "qcow2", "-b", uri, "-F", "raw", str(layer)]))
+    run([*beside, "qemu-img", "create", "-q", "-f", "qcow2", "-b", uri, "-F", "raw", str(layer)])
     # What is read with copy-on-read stays in the layer.
     reader = ["stdbuf", "-oL", "qemu-io", "-C", "-f", "qcow2", str(layer)]  # it would keep what it says for later
-    words = ["setpriv", "--pdeathsig", "KILL", *inside(namespace, reader)]
+    words = ["setpriv", "--pdeathsig", "KILL", *beside, *reader]
     todo = list(pieces(extents))
     with tempfile.TemporaryFile() as commands:  # it takes one line from a pipe each time that more comes
         for number in range(0, len(todo), BATCH):

@@ -6,8 +6,8 @@ The border bridge is not made here: it belongs to the control layer, which finds
 from collections.abc import Sequence
 
 from intercloud.clouds.lab.net import batch, processes
-from intercloud.clouds.lab.run import command_line, find_process, inside, kill, run, urgently
 from intercloud.clouds.lab.spec import Place
+from intercloud.clouds.run import command_line, find_process, inside, kill, run, urgently
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 BRIDGE = "br-wan"

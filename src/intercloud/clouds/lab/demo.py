@@ -3,7 +3,7 @@
 import sys
 
 from intercloud.clouds.lab.guest.drive import user_data
-from intercloud.clouds.lab.run import inside, run
+from intercloud.clouds.run import inside, run
 from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Server
 from intercloud.units import MIB, Bytes
 

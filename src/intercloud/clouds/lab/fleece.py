@@ -14,12 +14,13 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from shutil import disk_usage
 from types import MappingProxyType
 
-from intercloud.clouds.lab import nbd, qmp
+from intercloud.clouds import nbd
+from intercloud.clouds.lab import qmp
 from intercloud.clouds.lab.blocks import GRANULARITY, allocated, written
 from intercloud.clouds.lab.qemu import node
-from intercloud.clouds.lab.run import run, wait_until
 from intercloud.clouds.lab.server import Guest
 from intercloud.clouds.port import Extent
+from intercloud.clouds.run import run, wait_until
 from intercloud.errors import CloudError, MonitorError, StoreFull
 from intercloud.model.server import Disk
 from intercloud.units import show_bytes

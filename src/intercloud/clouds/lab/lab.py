@@ -7,8 +7,8 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from intercloud.clouds.lab import bridge, net, wan
-from intercloud.clouds.lab.run import command_line, find_process, inside, kill, run
 from intercloud.clouds.lab.spec import LabSpec, Place, short_hash
+from intercloud.clouds.run import command_line, find_process, inside, kill, run
 from intercloud.model.server import Network, Nic
 from intercloud.model.site import Placement
 

@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from intercloud.clouds.lab.run import inside, run
 from intercloud.clouds.lab.spec import Place
+from intercloud.clouds.run import inside, run
 
 SYSCTLS = {
     # Bounds the unsent queue of the migration's socket, the largest part of a default blackout.

@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from intercloud.clouds import nbd, reach
 from intercloud.clouds.ability import Ability
-from intercloud.clouds.lab import blocks, fleece, nbd, seeds, wan
+from intercloud.clouds.lab import blocks, fleece, seeds
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import CPU, MACHINE, node, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
-from intercloud.clouds.lab.run import inside, run
 from intercloud.clouds.lab.server import Guest, files
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.lab.store import Store, file_digest, locked
 from intercloud.clouds.port import About, DiskRef, Extent, Landing, Monitor, Offer, Progress, ServerState
+from intercloud.clouds.run import run
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached, TransferError
 from intercloud.model.server import Cluster, Image, Server
 from intercloud.model.site import Placement, Platform, Quota, WanPath
@@ -121,7 +122,7 @@ class LabCloud:
         except KeyError:
             raise CloudUnreachable(f"the lab of {self.name} has no site {peer!r}") from None
         self.require_up()
-        return wan.measure(self.place, target)
+        return reach.measure(self.place.end, target.end, self.place.lab.wan.mtu)
 
     # Storage
 
@@ -144,14 +145,14 @@ class LabCloud:
     def offer(self, what: Image | DiskRef) -> Iterator[Offer]:
         """Offer an image's bytes, or a disk's content with what is known of its changes."""
         if isinstance(what, Image):
-            with nbd.serve(self.place, nbd.file_node(self.store.base(what))) as served:
+            with nbd.serve(self.place.stand, nbd.file_node(self.store.base(what))) as served:
                 yield Offer(served.uri, served.local, what.size)
             return
         guest, disk = self.guest(what.server), what.disk
         if Ability.WARM in self.allowed and guest.state() is ServerState.RUNNING:
             with (
                 fleece.frozen(guest, disk) as frozen,
-                nbd.serve(self.place, nbd.peer_node(guest.files.nbd, fleece.NAME)) as served,
+                nbd.serve(self.place.stand, nbd.peer_node(guest.files.nbd, fleece.NAME)) as served,
             ):
                 changed = fleece.changed(frozen.uri, disk, frozen.bitmaps, layers=2)
                 yield Offer(served.uri, frozen.uri, disk.size, frozen.mark, changed)
@@ -159,7 +160,7 @@ class LabCloud:
         path = guest.files.disk(disk.name)
         noted = [name for name, whole in nbd.bitmaps(path).items() if whole]
         others = tuple(name for name in noted if not name.startswith(fleece.SINCE))
-        with nbd.serve(self.place, nbd.disk_node(path), noted) as served:
+        with nbd.serve(self.place.stand, nbd.disk_node(path), noted) as served:
             changed = fleece.changed(served.local, disk, noted, layers=1)
             yield Offer(served.uri, served.local, disk.size, None, changed, others)
 
@@ -183,12 +184,12 @@ class LabCloud:
         lacking = offer.changed.get(mark.read_text()) if mark.exists() else None
         part = path.with_suffix(".part")
         if lacking is not None:
-            moved = blocks.pull(self.place.namespace, offer.uri, lacking, part, progress)
+            moved = blocks.pull(self.place.stand.beside, offer.uri, lacking, part, progress)
             blocks.lay(part, path)
             blocks.merge(part)
         else:
             lacking = offer.changed.get(disk.blank, (Extent(Bytes(0), disk.size),))
-            moved = blocks.pull(self.place.namespace, offer.uri, lacking, part, progress)
+            moved = blocks.pull(self.place.stand.beside, offer.uri, lacking, part, progress)
             if disk.image is None:
                 blocks.lay(part)
             else:
@@ -206,7 +207,7 @@ class LabCloud:
         with self.store.incoming(image) as part:
             if part is None:
                 return Bytes(0)
-            moved = nbd.copy(self.place.namespace, offer.uri, part, progress)
+            moved = nbd.copy(offer.uri, part, progress, beside=self.place.stand.beside)
             os.truncate(part, image.size)
             if file_digest(part) != image.digest:
                 raise TransferError(f"{self.name}: image {image.name} arrived with another digest than {image.digest}")
@@ -237,7 +238,7 @@ class LabCloud:
             guest = self.guest(name)
             save(replace(guest.record, incoming=False, seeds=()), guest.files.record)
         fleece.forget(guest)
-        nbd.sweep(self.place)
+        nbd.sweep(self.place.stand)
 
     def delete_server(self, name: str, seed: str | None = None) -> None:
         """Remove a server, but for its disks if a seed is wanted."""
@@ -247,7 +248,7 @@ class LabCloud:
             if guest is not None and not (seed and seeds.keep(guest, seed)):
                 guest.remove()
             shutil.rmtree(files(self.place, name).directory, ignore_errors=True)
-        nbd.sweep(self.place)
+        nbd.sweep(self.place.stand)
 
     def server_state(self, name: str) -> ServerState:
         """Ask the process, if there is one."""
@@ -309,7 +310,7 @@ class LabCloud:
     def monitor_of(self, guest: Guest) -> Monitor:
         """Say where a guest's monitor is."""
         nodes = {disk.name: node(disk.name) for disk in guest.record.server.disks}
-        return Monitor(str(guest.files.monitor), nodes, inside(self.place.namespace, ()))
+        return Monitor(str(guest.files.monitor), nodes, self.place.stand.beside)
 
     def make(self, cluster: Cluster, server: Server, *, incoming: bool) -> Guest:
         """Record a server and make its files and devices; after an error nothing is left of it."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from intercloud.clouds.nbd import escape
 from intercloud.errors import CloudError
 from intercloud.model.server import Server
 from intercloud.units import MIB
@@ -161,8 +162,3 @@ def drive(name: str, layout: str, path: Path, *, read_only: bool) -> list[str]:
         "-device",
         f"virtio-blk-pci,drive={name},id=dev-{name}",
     ]
-
-
-def escape(path: Path) -> str:
-    """Write a path as the value of an option: a comma is doubled."""
-    return str(path).replace(",", ",,")

@@ -1,15 +1,14 @@
 """What a lab cloud keeps of a server on disk, and how it is written and read back."""
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from intercloud.errors import StoreFull
-from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Server
-from intercloud.units import Bytes
+from intercloud.model.server import Cluster, Server
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ def save(record: Record, path: Path) -> None:
     """
     part = path.with_suffix(".part")
     try:
-        with part.open("w") as file:
-            json.dump(asdict(record), file, indent=1)
+        with part.open("wb") as file:
+            file.write(_adapter().dump_json(record, indent=1))
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -62,31 +61,11 @@ def save(record: Record, path: Path) -> None:
 def load(path: Path) -> Record | None:
     """Read a record back; None when there is none."""
     try:
-        data = json.loads(path.read_text())
+        return _adapter().validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    cluster = data["cluster"]
-    networks = tuple(Network(**network) for network in cluster["networks"])
-    return Record(
-        cluster=Cluster(cluster["name"], networks, (), cluster["health"]),
-        server=load_server(data["server"]),
-        slot=data["slot"],
-        incoming=data["incoming"],
-        seeds=tuple(data.get("seeds", ())),
-    )
 
 
-def load_server(data: Mapping[str, Any]) -> Server:
-    """Rebuild a server from what asdict made of it."""
-    disks = (
-        Disk(disk["name"], Bytes(disk["size"]), Image(**disk["image"]) if disk["image"] else None)
-        for disk in data["disks"]
-    )
-    return Server(
-        name=data["name"],
-        vcpus=data["vcpus"],
-        memory=Bytes(data["memory"]),
-        disks=tuple(disks),
-        nics=tuple(Nic(**nic) for nic in data["nics"]),
-        metadata=dict(data["metadata"]),
-    )
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from intercloud.clouds.lab import nbd
+from intercloud.clouds import nbd
 from intercloud.clouds.lab.qemu import Files
 from intercloud.clouds.lab.record import Record, load, save
 from intercloud.clouds.lab.server import Guest, files

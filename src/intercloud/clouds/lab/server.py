@@ -10,10 +10,10 @@ from intercloud.clouds.lab import net, qmp
 from intercloud.clouds.lab.guest.drive import config_drive
 from intercloud.clouds.lab.qemu import Accelerator, Files, command, identity
 from intercloud.clouds.lab.record import Record
-from intercloud.clouds.lab.run import find_process, inside, kill, run
 from intercloud.clouds.lab.spec import Place, short_hash
 from intercloud.clouds.lab.store import Store
 from intercloud.clouds.port import ServerState
+from intercloud.clouds.run import find_process, inside, kill, run
 from intercloud.errors import CloudError, CloudUnreachable, MonitorError
 from intercloud.model.server import Server
 from intercloud.model.site import Placement

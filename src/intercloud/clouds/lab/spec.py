@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from intercloud.clouds.nbd import Stand
+from intercloud.clouds.reach import End
+from intercloud.clouds.run import inside
 from intercloud.errors import ConfigError
 from intercloud.model.site import Quota, Site
 from intercloud.units import GIB, BitsPerSecond, Bytes, Seconds
@@ -135,6 +138,16 @@ class Place:
     def tunnel_address(self) -> str:
         """The site's WAN address for tunnels: on the internal port of the bridge that leads to the uplink."""
         return f"10.254.0.{self.number}"
+
+    @property
+    def stand(self) -> Stand:
+        """Where the site's offers stand, and how a command is run there."""
+        return Stand(self.name, self.path, self.address, inside(self.namespace, ()))
+
+    @property
+    def end(self) -> End:
+        """The site as one end of a path."""
+        return End(self.name, self.address, self.tunnel_address, self.stand.beside)
 
     def is_up(self) -> bool:
         """Whether the namespace is there; it does not outlive the computer's running."""

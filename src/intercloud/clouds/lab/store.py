@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from intercloud.clouds.lab.run import run
 from intercloud.clouds.lab.spec import Place
+from intercloud.clouds.run import run
 from intercloud.errors import NotFound, StoreFull
 from intercloud.model.server import Disk, Image
 from intercloud.units import Bytes, show_bytes

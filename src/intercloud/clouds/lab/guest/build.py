@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from intercloud.clouds.lab.run import run
 from intercloud.clouds.lab.store import locked
+from intercloud.clouds.run import run
 from intercloud.errors import CloudError
 from intercloud.units import MIB
 

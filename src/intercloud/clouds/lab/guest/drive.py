@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from intercloud.clouds.lab.run import run
+from intercloud.clouds.run import run
 from intercloud.errors import CloudError
 
 _SECTOR = 2048

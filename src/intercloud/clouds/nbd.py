@@ -10,14 +10,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from intercloud.clouds.lab.qemu import escape
-from intercloud.clouds.lab.run import inside, run
-from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.port import Progress
+from intercloud.clouds.run import run
 from intercloud.errors import CloudError, TransferError
 from intercloud.model.evidence import BLOCK
 from intercloud.units import Bytes
@@ -31,17 +29,31 @@ CONTENT = "content"
 
 
 @dataclass(frozen=True)
-class Served:
-    """Where one offer can be read: over the WAN, and beside this cloud."""
+class Stand:
+    """Where a cloud's offers stand. name: of the cloud, for messages; folder: for sockets.
 
-    address: str
+    address: the cloud's own on the WAN; None where only processes of this computer read its offers.
+    beside: words before a command that shall run where that address is.
+    """
+
+    name: str
+    folder: Path
+    address: str | None = None
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where one offer can be read: over the WAN, if at all, and beside this cloud."""
+
+    address: str | None
     port: int
     socket: Path
 
     @property
     def uri(self) -> str:
         """What a peer reads."""
-        return f"nbd://{self.address}:{self.port}/{CONTENT}"
+        return f"nbd://{self.address}:{self.port}/{CONTENT}" if self.address else self.local
 
     @property
     def local(self) -> str:
@@ -50,24 +62,25 @@ class Served:
 
 
 @contextmanager
-def serve(place: Place, node: str, noted: Sequence[str] = ()) -> Iterator[Served]:
+def serve(stand: Stand, node: str, noted: Sequence[str] = ()) -> Iterator[Served]:
     """Offer the node CONTENT, read-only, until the context or this thread ends.
 
     node: what --blockdev takes; noted: its dirty bitmaps, for readers beside it, as is how deep its layers lie.
     """
-    with tempfile.TemporaryDirectory(dir=place.path, prefix=f"offer-{os.getpid()}-") as work:
-        served = Served(place.address, random.choice(PORTS), Path(work, "sock"))
-        wan = f"addr.type=inet,addr.host={served.address},addr.port={served.port}"
-        with daemon(place, Path(work, "wan.pid"), commands(wan, node)):
-            local = f"addr.type=unix,addr.path={served.socket}"
-            options = ["allocation-depth=on", *(f"bitmaps.{number}={name}" for number, name in enumerate(noted))]
-            with daemon(place, Path(work, "local.pid"), commands(local, node, options)):
-                yield served
+    with tempfile.TemporaryDirectory(dir=stand.folder, prefix=f"offer-{os.getpid()}-") as work, ExitStack() as servers:
+        served = Served(stand.address, random.choice(PORTS), Path(work, "sock"))
+        if stand.address is not None:
+            wan = f"addr.type=inet,addr.host={stand.address},addr.port={served.port}"
+            servers.enter_context(daemon(stand, Path(work, "wan.pid"), commands(wan, node)))
+        local = f"addr.type=unix,addr.path={served.socket}"
+        options = ["allocation-depth=on", *(f"bitmaps.{number}={name}" for number, name in enumerate(noted))]
+        servers.enter_context(daemon(stand, Path(work, "local.pid"), commands(local, node, options)))
+        yield served
 
 
-def sweep(place: Place) -> None:
+def sweep(stand: Stand) -> None:
     """Remove the folders of offers whose process was killed."""
-    for folder in place.path.glob("offer-*-*"):
+    for folder in stand.folder.glob("offer-*-*"):
         if not Path("/proc", folder.name.split("-")[1]).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -80,9 +93,9 @@ def commands(address: str, node: str, options: Sequence[str] = ()) -> list[str]:
 
 
 @contextmanager
-def daemon(place: Place, pid_file: Path, words: Sequence[str]) -> Iterator[None]:
+def daemon(stand: Stand, pid_file: Path, words: Sequence[str]) -> Iterator[None]:
     """Run one NBD server for the length of the context."""
-    guarded = ("setpriv", "--pdeathsig", "KILL", *inside(place.namespace, [*words, "--pidfile", str(pid_file)]))
+    guarded = ("setpriv", "--pdeathsig", "KILL", *stand.beside, *words, "--pidfile", str(pid_file))
     with subprocess.Popen(guarded, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             # The pid file comes when the exports can be read.
@@ -90,11 +103,16 @@ def daemon(place: Place, pid_file: Path, words: Sequence[str]) -> Iterator[None]
             while not pid_file.exists():
                 if process.poll() is not None or time.monotonic() > end:
                     process.kill()
-                    raise CloudError(f"{place.name}: cannot offer over NBD: {process.communicate()[1].strip()}")
+                    raise CloudError(f"{stand.name}: cannot offer over NBD: {process.communicate()[1].strip()}")
                 time.sleep(0.01)
             yield
         finally:
             process.kill()
+
+
+def escape(path: Path) -> str:
+    """Write a path as the value of an option of QEMU: a comma is doubled."""
+    return str(path).replace(",", ",,")
 
 
 def file_node(path: Path) -> str:
@@ -132,15 +150,16 @@ def peer_node(socket: Path, export: str) -> str:
     return f"driver=nbd,node-name={CONTENT},server.type=unix,server.path={escape(socket)},export={export},read-only=on"
 
 
-def copy(namespace: str, uri: str, target: Path, progress: Progress) -> Bytes:
+def copy(uri: str, target: Path, progress: Progress, *, beside: Sequence[str] = (), layout: str = "raw") -> Bytes:
     """Read an offer into a file with qemu-img convert; returns the bytes that crossed: data, not holes.
 
+    beside: words before a command that can reach the offer; layout: of the file, 'raw' or 'qcow2'.
     Raises TransferError when the peer goes away or says nothing for two minutes.
     """
-    total = data_bytes(namespace, uri)
-    words = ["qemu-img", "convert", "-p", "-f", "raw", "-O", "raw", uri, str(target)]
+    total = data_bytes(uri, beside)
+    words = ["qemu-img", "convert", "-p", "-f", "raw", "-O", layout, uri, str(target)]
     with subprocess.Popen(
-        inside(namespace, words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*beside, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         try:
             for percent in percents(process):
@@ -174,11 +193,11 @@ def chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
     process.kill()
 
 
-def data_bytes(namespace: str, uri: str) -> Bytes:
+def data_bytes(uri: str, beside: Sequence[str] = ()) -> Bytes:
     """Bytes of an offer that are neither holes nor zeros. Raises TransferError when the peer does not answer."""
     words = ["qemu-img", "map", "--output=json", "-f", "raw", uri]
     try:
-        extents = json.loads(run(inside(namespace, words), timeout=60))
+        extents = json.loads(run([*beside, *words], timeout=60))
     except CloudError as error:
         raise TransferError(f"the offer {uri} cannot be read: {error}") from error
     return Bytes(sum(extent["length"] for extent in extents if extent["data"]))

@@ -1,0 +1,90 @@
+"""What the path between two sites really carries, measured from a computer at each."""
+
+import json
+import random
+import re
+import subprocess
+from dataclasses import dataclass
+
+from intercloud.clouds.run import run
+from intercloud.errors import CloudError, CloudUnreachable
+from intercloud.model.site import WanPath
+from intercloud.units import BitsPerSecond, Seconds
+
+IPERF_PORTS = range(48000, 49000)
+LEAST_MTU = 576
+"""What every IPv4 path carries (RFC 791)."""
+JUMBO = 9000
+"""The largest packet that is tried."""
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a path. name: of the site; address: on the WAN; tunnel_address: of its end of the tunnel.
+
+    beside: words before a command that shall run there.
+    """
+
+    name: str
+    address: str
+    tunnel_address: str
+    beside: tuple[str, ...] = ()
+
+
+def measure(source: End, target: End, most: int = JUMBO) -> WanPath:
+    """Measure what the path carries, in about two seconds. Raises CloudUnreachable when nothing comes back.
+
+    most: bytes of the largest packet that can be sent at all.
+    """
+    rtt = round_trip(source, target)
+    mtu = path_mtu(source, target.address, rtt, most)
+    if mtu == 0:
+        raise CloudUnreachable(f"no packet of {LEAST_MTU} bytes crosses from {source.name} to {target.name}")
+    return WanPath(rtt, rate(source, target), mtu, path_mtu(source, target.tunnel_address, rtt, most))
+
+
+def round_trip(source: End, target: End) -> Seconds:
+    """Ping; the least of ten counts, because a busy machine only ever adds to it."""
+    try:
+        said = run([*source.beside, "ping", "-n", "-q", "-c", "10", "-i", "0.02", "-W", "1", target.address])
+    except CloudError as error:
+        raise CloudUnreachable(f"{target.name} does not answer {source.name} over the WAN ({error})") from error
+    found = re.search(r"= ([\d.]+)/", said)
+    if found is None:
+        raise CloudUnreachable(f"{target.name} does not answer {source.name} over the WAN")
+    return Seconds(float(found[1]) / 1000)
+
+
+def rate(source: End, target: End) -> BitsPerSecond:
+    """Measure one TCP stream for a second, after a second of slow start."""
+    address = ["--port", str(random.choice(IPERF_PORTS))]
+    listen = ["setpriv", "--pdeathsig", "KILL", "iperf3", "--server", "--one-off", "--forceflush", *address]
+    connect = ["iperf3", "--client", target.address, "--connect-timeout", "2000", "--json", *address]
+    connect += ["--time", "1", "--omit", "1"]
+    with subprocess.Popen([*target.beside, *listen], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            next((line for line in server.stdout if "listening" in line), None)
+            said = json.loads(run([*source.beside, *connect]))
+        except CloudError as error:
+            raise CloudUnreachable(f"no TCP from {source.name} to {target.name} over the WAN ({error})") from error
+        finally:
+            server.kill()
+    return BitsPerSecond(said["end"]["sum_received"]["bits_per_second"])
+
+
+def path_mtu(source: End, address: str, rtt: Seconds, most: int) -> int:
+    """Find the largest IP packet that crosses whole, up to `most` bytes, by halving; 0 when none does."""
+    crosses, fails = 0, most + 1
+    probe = fails - 1
+    while fails - crosses > 1:
+        ping = ["ping", "-n", "-q", "-c", "2", "-i", "0.02", "-W", f"{0.3 + rtt:.3f}", "-M", "do"]
+        try:
+            run([*source.beside, *ping, "-s", str(probe - 28), address])
+            crosses = probe
+        except CloudError:
+            fails = probe
+        probe = (crosses + fails) // 2
+        if fails <= LEAST_MTU:
+            return 0
+    return crosses
