@@ -12,7 +12,7 @@ from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import Accelerator
 from intercloud.clouds.run import inside, run
 from intercloud.errors import IntercloudError
-from testbed import files, host, hub, network, qemu, services
+from testbed import files, host, hub, network, qemu, services, user
 from testbed.layout import HOSTS, LAB, OPERATOR, ROOT, VENV, Host
 
 BEGAN = time.monotonic()
@@ -70,6 +70,7 @@ def up() -> None:
     say("MariaDB and RabbitMQ answer")
     each(up_cloud)
     network.up()
+    say(f"to use them: OS_CLIENT_CONFIG_FILE={user.FOLDER}/clouds.yaml, --config {user.write()}")
 
 
 def down(*, forget: bool) -> None:

@@ -39,7 +39,7 @@ switches = _unless(_missing(("ip", "ethtool", "ovsdb-server", "ovs-vswitchd", "o
 """Root and Open vSwitch: switches in network namespaces."""
 
 _GUEST = ("qemu-system-x86_64", "qemu-img", "genisoimage", "musl-gcc", "syslinux", "mcopy", "mkfs.vfat", "depmod")
-_LAB = ("ip", "tc", "ethtool", "sysctl", "setpriv", "ping", "iperf3", "cc", "qemu-storage-daemon")
+_LAB = ("ip", "tc", "ethtool", "sysctl", "setpriv", "ping", "iperf3", "cc", "qemu-storage-daemon", "nbdinfo")
 _SWITCH = ("ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "ovs-vsctl")
 
 guest = _unless(_missing(_GUEST))

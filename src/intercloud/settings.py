@@ -57,11 +57,46 @@ class LabCloud(Part):
     abilities: frozenset[Ability] = frozenset(Ability)
 
 
+class Border(Part):
+    """The border of a real cloud: the switch where the ends of its provider networks are, which the control layer owns.
+
+    As `model.site.Site` has it; fabrics: network → device. address: of a computer there on the WAN, on which `beside`,
+    words before a command ('ssh border-a'), runs programs: between two borders the path is measured.
+    """
+
+    ovsdb: str
+    bridge: str = "border"
+    datapath_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$", description="16 digits 0-9, a-f")]
+    controller: str
+    datapath_type: Literal["netdev", "system"] = "system"
+    underlay: dict[Name, tuple[str, str]]
+    fabrics: dict[str, str]
+    address: str
+    beside: tuple[str, ...] = ()
+
+
+class Selection(Part):
+    """Which servers make a cluster: those that have all of this. health: URL that answers 200 when it works."""
+
+    tag: str | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    health: str | None = None
+
+
 class OpenStackCloud(Part):
-    """An OpenStack cloud: an entry of clouds.yaml, or an address with credentials by reference."""
+    """An OpenStack cloud: an entry of clouds.yaml, or an address with credentials by reference.
+
+    operator: an entry of clouds.yaml with an operator's rights, for what a tenant may not: to read user data, to make
+    flavors. border: where its networks meet the other clouds'. clusters: name → servers, besides those that carry its
+    name as metadatum 'intercloud:cluster'.
+    """
 
     type: Literal["openstack"]
+    border: Border
+    clusters: dict[str, Selection] = Field(default_factory=dict)
     cloud: str | None = None
+    operator: str | None = None
     auth_url: str | None = None
     region_name: str | None = None
     cacert: Path | None = None

@@ -4,7 +4,7 @@ import subprocess
 import time
 import unittest
 
-from tenant import ADDRESS, MAC, Tenant
+from tenant import DB, Tenant
 from testbed.layout import CONTROL, HOSTS, LAB
 from testbed.network import DEVICE, NETWORK
 
@@ -12,6 +12,7 @@ from intercloud.clouds.run import inside
 from intercloud.control import process
 from intercloud.control.client import ControlClient, Endpoint
 
+(MAC, ADDRESS) = (DB.nics[0].mac, DB.nics[0].ip)
 CLIENT = f"{LAB.place('office').namespace}--client"
 
 
@@ -31,7 +32,7 @@ def answer() -> str:
 class Border(unittest.TestCase):
     def test_traffic_follows_the_cutover_from_neutron_to_neutron(self) -> None:
         tenants = [Tenant(self, host) for host in HOSTS]
-        servers = [tenant.boot() for tenant in tenants]
+        servers = [tenant.boot("db")[0] for tenant in tenants]
         boots = [tenant.wait_up(server) for tenant, server in zip(tenants, servers, strict=True)]
         self.assertNotEqual(*boots)
         names = [host.name for host in HOSTS]

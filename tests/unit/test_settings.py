@@ -35,7 +35,7 @@ class Load(unittest.TestCase):
                 "lab": {"wan": {"rate_mbit": "fast"}},
             }
         )
-        for path in ("clouds.a.sit:", "clouds.b:", "clouds.c:", "sdn.tunnel:", "lab.wan.rate_mbit:"):
+        for path in ("clouds.a.sit:", "clouds.b:", "clouds.c.border:", "sdn.tunnel:", "lab.wan.rate_mbit:"):
             self.assertEqual(sum(line.startswith(path) for line in found), 1, (path, found))
         self.assertIn("expected 'vxlan' or 'gre', found \"ipsec\"", "\n".join(found))
 

@@ -4,13 +4,17 @@ from pathlib import Path
 
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec, SiteSpec, WanSpec
+from intercloud.clouds.openstack.door import Door, options
+from intercloud.clouds.openstack.provider import OpenStackCloud
+from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.port import Cloud
+from intercloud.clouds.reach import End
 from intercloud.control.process import SOCKET_FILE
-from intercloud.errors import NotFound, Refused
-from intercloud.model.site import Quota
+from intercloud.errors import NotFound
+from intercloud.model.site import Quota, Site
 from intercloud.service import Service
-from intercloud.settings import LabCloud as LabCloudSettings
-from intercloud.settings import LabSite, Settings
+from intercloud.settings import Border, LabSite, Settings
+from intercloud.settings import OpenStackCloud as OpenStackSettings
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 CLIENT = "client"
@@ -45,9 +49,30 @@ def open_cloud(settings: Settings, name: str) -> Cloud:
     if name not in settings.clouds:
         raise NotFound(f"no cloud is called {name!r}; the configuration has: {', '.join(settings.clouds)}")
     cloud = settings.clouds[name]
-    if not isinstance(cloud, LabCloudSettings):
-        raise Refused([f"cloud {name}: this version moves servers between lab clouds only, not {cloud.type}"])
+    if isinstance(cloud, OpenStackSettings):
+        return _openstack(settings, name, cloud)
     return LabCloud(lab_spec(settings).place(cloud.site or name), cloud.abilities)
+
+
+def _openstack(settings: Settings, name: str, cloud: OpenStackSettings) -> OpenStackCloud:
+    credential = None
+    if cloud.application_credential_id and cloud.application_credential_secret:
+        credential = (cloud.application_credential_id, cloud.application_credential_secret.read())
+    access = options(cloud.cloud, cloud.auth_url, cloud.region_name, cloud.cacert, credential)
+    return OpenStackCloud(
+        name,
+        Door(name, access),
+        Site(name=name, **cloud.border.model_dump(exclude={"address", "beside"})),
+        {each: _end(each, other.border) for each, other in settings.clouds.items() if other.type == "openstack"},
+        settings.migration.state / "contents",
+        {each: Selection(**wanted.model_dump()) for each, wanted in cloud.clusters.items()},
+        Door(name, options(cloud.operator, None, cloud.region_name, cloud.cacert, None)) if cloud.operator else None,
+    )
+
+
+def _end(name: str, border: Border) -> End:
+    tunnel_address = next((local for local, _ in border.underlay.values()), border.address)
+    return End(name, border.address, tunnel_address, border.beside)
 
 
 def vantage_prefix(settings: Settings) -> tuple[str, ...] | None:

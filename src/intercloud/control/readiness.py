@@ -19,7 +19,11 @@ def readiness(
     now: time.time(). Whether a tunnel carries is measured by the frames that came through it.
     """
     found = [finding for site in move for finding in _switch(status, site, now)]
-    return tuple(found) or (*_tunnel(registry, status, move, now), *_cards(registry, status, move[0], cluster))
+    return tuple(found) or (
+        *_tunnel(registry, status, move, now),
+        *_cards(registry, status, move[0], cluster),
+        *_fabrics(registry, move, cluster),
+    )
 
 
 def _switch(status: StatusBySite, site: str, now: float) -> Iterator[Finding]:
@@ -49,9 +53,22 @@ def _cards(registry: Registry, status: StatusBySite, source: str, cluster: Clust
     for server in cluster.servers:
         for nic in server.nics:
             endpoint = registry.endpoints.get(nic.mac.lower())
-            if endpoint is None:
+            if endpoint is None and nic.network in registry.sites[source].fabrics:
+                text = f"the border does not let its card {nic.mac} through yet"
+                yield Finding(server.name, text, "nothing to do: it is told when the move begins", blocking=False)
+            elif endpoint is None:
                 text = f"the controller does not know its card {nic.mac}, so its traffic cannot follow it"
                 yield Finding(server.name, text, "register the card as an endpoint")
             elif (why := status[source].missing.get(endpoint.ports.get(source, ""))) is not None:
                 text = f"its device is not on the switch of {source}: {why}"
                 yield Finding(server.name, text, "nobody reaches it now; start it again", blocking=False)
+
+
+def _fabrics(registry: Registry, move: tuple[str, str], cluster: Cluster) -> Iterator[Finding]:
+    """Where a cloud's own fabric ends at the border, it must do so for each network of the cluster."""
+    for site in move:
+        there = registry.sites[site].fabrics
+        for network in cluster.networks if there else ():
+            if network.name not in there:
+                text = f"network {network.name} has no end at its border, which has: {', '.join(sorted(there))}"
+                yield Finding(site, text, f"lead it there, and name its device in clouds.{site}.border.fabrics")

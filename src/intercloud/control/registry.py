@@ -12,7 +12,7 @@ from functools import cache
 from pydantic import TypeAdapter
 
 from intercloud.errors import ControlError
-from intercloud.model.server import Network
+from intercloud.model.server import Cluster, Network
 from intercloud.model.site import Site, Tunnel
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -81,6 +81,19 @@ class Registry:
             return self.endpoints[mac.lower()]
         except KeyError:
             raise ControlError(f"no endpoint has the MAC address {mac}; put it first") from None
+
+    def missing(self, site: str, cluster: Cluster) -> tuple[tuple[Network, ...], tuple[Endpoint, ...]]:
+        """Networks and endpoints of a cluster behind a site's fabrics that nobody has told yet."""
+        fabrics = self.sites[site].fabrics
+        return (
+            tuple(network for network in cluster.networks if network.name not in self.networks),
+            tuple(
+                Endpoint(server.name, nic.network, nic.mac, nic.ip, site, {site: fabrics[nic.network]})
+                for server in cluster.servers
+                for nic in server.nics
+                if nic.network in fabrics and nic.mac.lower() not in self.endpoints
+            ),
+        )
 
     def fabric(self, endpoint: Endpoint, site: str) -> bool:
         """Whether an endpoint's port at a site is that of the cloud's own fabric, which others share."""

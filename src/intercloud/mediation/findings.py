@@ -17,6 +17,7 @@ CLOCKS = Seconds(1.0)
 def findings(survey: Survey, strategy: Strategy, tunnel: Tunnel) -> tuple[Finding, ...]:
     """Everything that is to be said before this cluster moves by this strategy."""
     return (
+        *(loss for server in survey.cluster.servers for loss in server.losses),
         *_states(survey, strategy),
         *_platforms(survey, strategy),
         *_postcopy(survey, strategy),

@@ -76,6 +76,8 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
             raise Refused(plan.blocking)
         with closing(World(plan, source, target, around.control, say, around.archive, around.vantage)) as world:
             _refuse_taken(world)
+            networks, endpoints = around.control.registry().missing(world.here, plan.cluster)
+            around.control.put(networks=networks, endpoints=endpoints)
             world.look_at_application()
             with _watched(plan, around) as probe:
                 turns = _execute(around, world, lease, taken=False)

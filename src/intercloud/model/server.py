@@ -1,14 +1,18 @@
 """What a server is, wherever it runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from intercloud.model.finding import Finding
 from intercloud.units import Bytes
 
 
 @dataclass(frozen=True)
 class Image:
-    """A base image. digest: 'sha256:<hex>' of the file's bytes, its name in every cloud; size: bytes of the file."""
+    """A base image. digest: 'ALGORITHM:<hex>' of the file's bytes, its name in every cloud; size: bytes of the file.
+
+    The algorithm is the source's choice ('sha256', 'sha512'), one that hashlib knows.
+    """
 
     digest: str
     name: str
@@ -18,11 +22,18 @@ class Image:
 
 @dataclass(frozen=True)
 class Nic:
-    """One network card: the static internal endpoint that never changes during a move."""
+    """One network card: the static internal endpoint that never changes during a move.
+
+    groups: names of its security groups. allowed: what else it may send from, each 'IP' or 'IP MAC'.
+    guarded: whether its cloud lets it send from its own addresses only, and through its security groups.
+    """
 
     network: str
     mac: str
     ip: str
+    groups: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    guarded: bool = True
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,12 @@ class Disk:
 
 @dataclass(frozen=True)
 class Server:
-    """A virtual machine as it is wanted: what a cloud needs to make it. memory: bytes of guest RAM."""
+    """A virtual machine as it is wanted: what a cloud needs to make it. memory: bytes of guest RAM.
+
+    metadata: what its guest is told; 'user_data' among it is for its first boot. drive: told by a config drive, too.
+    key: name of the key pair that its guest lets in.
+    flavor: what its cloud calls its figures. losses: what of it its cloud cannot give away. Both are seen, not wanted.
+    """
 
     name: str
     vcpus: int
@@ -54,16 +70,57 @@ class Server:
     disks: tuple[Disk, ...]
     nics: tuple[Nic, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    drive: bool = True
+    key: str | None = None
+    flavor: str | None = field(default=None, compare=False)
+    losses: tuple[Finding, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A layer 2 network. key: the tunnel key (VNI) it has between sites; mtu: of the guests' cards, in bytes."""
+    """A layer 2 network. key: the tunnel key (VNI) it has between sites; mtu: of the guests' cards, in bytes.
+
+    gateway: address of the way out, if there is one. dhcp: whether its cloud tells the servers their addresses.
+    """
 
     name: str
     key: int
     cidr: str
     mtu: int
+    gateway: str | None = None
+    dhcp: bool = True
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a security group lets through. direction: 'ingress' or 'egress'; ether_type: 'IPv4' or 'IPv6'.
+
+    protocol, ports (first and last), remote (a CIDR), group (the name of another, or of the same): None means any.
+    """
+
+    direction: str
+    ether_type: str
+    protocol: str | None = None
+    ports: tuple[int | None, int | None] = (None, None)
+    remote: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class SecurityGroup:
+    """A named set of rules; its order means nothing."""
+
+    name: str
+    rules: frozenset[Rule] = frozenset()
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A public key that guests let in. kind: 'ssh' or 'x509'."""
+
+    name: str
+    public: str
+    kind: str = "ssh"
 
 
 @dataclass(frozen=True)
@@ -71,13 +128,16 @@ class Cluster:
     """The servers that together serve one application.
 
     health: URL that answers 200 when the application works, reached through the static endpoints.
+    groups, keys: those that its servers name, and the groups that these name.
     """
 
     name: str
     networks: tuple[Network, ...]
     servers: tuple[Server, ...]
     health: str | None = None
+    groups: tuple[SecurityGroup, ...] = ()
+    keys: tuple[KeyPair, ...] = ()
 
     def subset(self, names: frozenset[str]) -> "Cluster":
         """The same cluster with only these servers."""
-        return Cluster(self.name, self.networks, tuple(s for s in self.servers if s.name in names), self.health)
+        return replace(self, servers=tuple(server for server in self.servers if server.name in names))

@@ -11,19 +11,21 @@ from pathlib import Path
 
 from intercloud.clouds import nbd, reach
 from intercloud.clouds.ability import Ability
+from intercloud.clouds.digests import has_digest
 from intercloud.clouds.lab import blocks, fleece, seeds
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import CPU, MACHINE, node, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
 from intercloud.clouds.lab.server import Guest, files
 from intercloud.clouds.lab.spec import Place
-from intercloud.clouds.lab.store import Store, file_digest, locked
+from intercloud.clouds.lab.store import Store, locked
 from intercloud.clouds.port import About, DiskRef, Extent, Landing, Monitor, Offer, Progress, ServerState
+from intercloud.clouds.quota import admit
 from intercloud.clouds.run import run
-from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached, TransferError
+from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, TransferError
 from intercloud.model.server import Cluster, Image, Server
 from intercloud.model.site import Placement, Platform, Quota, WanPath
-from intercloud.units import Bytes, show_bytes
+from intercloud.units import Bytes
 
 
 @cache
@@ -209,7 +211,7 @@ class LabCloud:
                 return Bytes(0)
             moved = nbd.copy(offer.uri, part, progress, beside=self.place.stand.beside)
             os.truncate(part, image.size)
-            if file_digest(part) != image.digest:
+            if not has_digest(part, image.digest):
                 raise TransferError(f"{self.name}: image {image.name} arrived with another digest than {image.digest}")
         return moved
 
@@ -367,15 +369,4 @@ class LabCloud:
         for disk in server.disks:
             if disk.image is not None:
                 self.store.base(disk.image)
-        limit, used = self.quota()
-        short = [
-            f"{what} {show(have)} of {show(most)} used, {show(more)} more wanted"
-            for what, have, most, more, show in (
-                ("vCPUs", used.vcpus, limit.vcpus, server.vcpus, str),
-                ("memory", used.memory, limit.memory, server.memory, show_bytes),
-                ("disk", used.disk, limit.disk, sum(disk.size for disk in server.disks), show_bytes),
-            )
-            if have + more > most
-        ]
-        if short:
-            raise QuotaReached(f"{self.name}: {server.name} does not fit: {'; '.join(short)}")
+        admit(self.name, server, *self.quota())

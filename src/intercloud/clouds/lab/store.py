@@ -1,7 +1,6 @@
 """A site's images and disks: files that are named by what they hold, and overlays over them."""
 
 import fcntl
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from intercloud.clouds.digests import file_digest
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.run import run
 from intercloud.errors import NotFound, StoreFull
@@ -25,12 +25,6 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def file_digest(path: Path) -> str:
-    """Digest of a file's bytes, as images are named."""
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-
 @dataclass(frozen=True)
 class Store:
     """The image store of a site."""
@@ -44,7 +38,7 @@ class Store:
 
     def path(self, digest: str) -> Path:
         """Where the image of that digest is, or would be."""
-        return self.directory / f"{digest.removeprefix('sha256:')}.qcow2"
+        return self.directory / f"{digest.removeprefix('sha256:').replace(':', '-')}.qcow2"
 
     def images(self) -> tuple[Image, ...]:
         """Every whole image."""

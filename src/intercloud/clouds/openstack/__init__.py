@@ -1,0 +1,1 @@
+"""OpenStack as a cloud, through its public APIs."""

@@ -1,0 +1,231 @@
+"""A cloud's networks, security groups and ports: read, and made equal to what is wanted. All of it safe to repeat."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any
+from zlib import crc32
+
+from intercloud.clouds.openstack.door import Door
+from intercloud.clouds.openstack.names import KEY, OURS
+from intercloud.errors import AddressTaken, CloudError, NotFound, QuotaReached
+from intercloud.model.server import Cluster, Network, Nic, Rule, SecurityGroup, Server
+
+
+def derived_key(name: str) -> int:
+    """The key between sites of a network that nobody has given one: the same wherever it has this name."""
+    return 1 + crc32(name.encode()) % ((1 << 24) - 1)
+
+
+def key(network: Any) -> int:
+    """The key that a network has between sites."""
+    noted = [tag.removeprefix(KEY) for tag in network.tags or () if tag.startswith(KEY)]
+    return int(noted[0]) if noted else derived_key(network.name)
+
+
+def free_ranges(cidr: str, taken: Iterable[str]) -> list[dict[str, str]]:
+    """Addresses of a subnet that the cloud itself, its DHCP server first, may take without taking a server's."""
+    net = ip_network(cidr)
+    first, last = int(net.network_address) + 1, int(net.broadcast_address) - 1
+    found, start = [], first
+    numbers = {int(ip_address(address)) for address in taken if address and ip_address(address) in net}
+    for stop in [*sorted(numbers), last + 1]:
+        if start < stop:
+            found.append({"start": str(ip_address(start)), "end": str(ip_address(stop - 1))})
+        start = stop + 1
+    return found
+
+
+def read_network(network: Any, subnet: Any | None) -> Network:
+    """A network as the model has it."""
+    if subnet is None:
+        return Network(network.name, key(network), "", network.mtu, None, dhcp=False)
+    return Network(network.name, key(network), subnet.cidr, network.mtu, subnet.gateway_ip, dhcp=subnet.is_dhcp_enabled)
+
+
+def read_rule(rule: Any, names: Mapping[str, str]) -> Rule:
+    """A security group's rule as the model has it. names: id of a group → its name."""
+    return Rule(
+        rule.direction,
+        rule.ether_type,
+        rule.protocol,
+        (rule.port_range_min, rule.port_range_max),
+        rule.remote_ip_prefix,
+        names.get(rule.remote_group_id) if rule.remote_group_id else None,
+    )
+
+
+def read_nic(port: Any, network: str, groups: Mapping[str, str]) -> Nic:
+    """A port as the model has it. groups: id of a security group → its name."""
+    pairs = (f"{pair['ip_address']} {pair.get('mac_address', '')}".strip() for pair in port.allowed_address_pairs or ())
+    own = f" {port.mac_address}"
+    addresses = [fixed["ip_address"] for fixed in port.fixed_ips or ()]
+    return Nic(
+        network,
+        port.mac_address,
+        addresses[0] if addresses else "",
+        tuple(sorted(groups[each] for each in port.security_group_ids or () if each in groups)),
+        tuple(sorted(pair.removesuffix(own) for pair in pairs)),
+        port.is_port_security_enabled is not False,
+    )
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The network service of one cloud."""
+
+    cloud: str
+    door: Door
+
+    def named(self, name: str) -> Any | None:
+        """Find a network by its name; the project's own before others'."""
+        found = list(self.door.network.networks(name=name))
+        found.sort(key=lambda each: each.project_id != self.door.project)
+        return found[0] if found else None
+
+    def subnet(self, network: Any) -> Any | None:
+        """Its IPv4 subnet; with several, the one with the lowest addresses."""
+        found = self.door.network.subnets(network_id=network.id, ip_version=4)
+        return min(found, key=lambda each: str(each.cidr), default=None)
+
+    def read(self, numbers: Iterable[str]) -> dict[str, Network]:
+        """Networks by their ids."""
+        found = {number: self.door.network.get_network(number) for number in sorted(set(numbers))}
+        return {number: read_network(network, self.subnet(network)) for number, network in found.items()}
+
+    def groups(self) -> dict[str, Any]:
+        """The project's security groups, by name."""
+        return {each.name: each for each in self.door.network.security_groups(project_id=self.door.project)}
+
+    def read_groups(self, wanted: Iterable[str]) -> tuple[SecurityGroup, ...]:
+        """Security groups of these names, and those that their rules name, in the order of names."""
+        there = self.groups()
+        names = {each.id: name for name, each in there.items()}
+        rules: dict[str, set[Rule]] = {}
+        for rule in self.door.network.security_group_rules(project_id=self.door.project):
+            rules.setdefault(names.get(rule.security_group_id, ""), set()).add(read_rule(rule, names))
+        found: dict[str, SecurityGroup] = {}
+        todo = set(wanted)
+        while todo:
+            name = todo.pop()
+            found[name] = SecurityGroup(name, frozenset(rules.get(name, ())))
+            todo |= {rule.group for rule in found[name].rules if rule.group} - found.keys()
+        return tuple(found[name] for name in sorted(found))
+
+    def ports(self, server: Any) -> list[Any]:
+        """A server's ports, in the order in which its cards are."""
+        found = list(self.door.network.ports(device_id=server.id))
+        return sorted(found, key=lambda each: (str(each.created_at), each.mac_address))
+
+    def conflicts(self, server: Server) -> Iterator[str]:
+        """One line for each of its addresses that a port of another device here has."""
+        for nic in server.nics:
+            network = self.named(nic.network)
+            if network is None:
+                continue
+            for port in self.door.network.ports(network_id=network.id):
+                if port.name == port_name(server.name, nic):
+                    continue
+                owner = port.name or port.device_owner or port.id
+                if port.mac_address == nic.mac:
+                    yield f"the MAC address {nic.mac} is taken by port {owner}"
+                if nic.ip in (fixed["ip_address"] for fixed in port.fixed_ips or ()):
+                    yield f"the IP address {nic.ip} in {nic.network} is taken by port {owner}"
+
+    # Made equal to what is wanted
+
+    def prepare(self, cluster: Cluster) -> None:
+        """Let networks, subnets and security groups be there. Raises CloudError that says what an operator must do."""
+        for network in cluster.networks:
+            self._prepare_network(network, [nic.ip for server in cluster.servers for nic in server.nics])
+        there = self.groups()
+        for group in cluster.groups:
+            if group.name not in there:
+                made = self.door.network.create_security_group(name=group.name, description=f"{OURS} {cluster.name}")
+                for rule in self.door.network.security_group_rules(security_group_id=made.id):
+                    self.door.network.delete_security_group_rule(rule.id)  # what a new one has by itself
+                there[group.name] = made
+        have = {group.name: group.rules for group in self.read_groups(group.name for group in cluster.groups)}
+        for group in cluster.groups:
+            for rule in sorted(group.rules - have[group.name], key=str):
+                self._add_rule(there, group.name, rule)
+
+    def _prepare_network(self, wanted: Network, taken: Iterable[str]) -> None:
+        network = self.named(wanted.name)
+        if network is None:
+            raise NotFound(
+                f"{self.cloud} has no network {wanted.name}; its operator must make it, owned by this project, with "
+                "its end at the border bridge"
+            )
+        if network.mtu < wanted.mtu:
+            raise CloudError(f"{self.cloud}: network {wanted.name} has an MTU of {network.mtu}, {wanted.mtu} is wanted")
+        if key(network) != wanted.key:
+            tags = [tag for tag in network.tags or () if not tag.startswith(KEY)]
+            self.door.network.set_tags(network, [*tags, f"{KEY}{wanted.key}"])
+        subnet = self.subnet(network)
+        if subnet is None and wanted.cidr:
+            self.door.network.create_subnet(
+                network_id=network.id, ip_version=4, cidr=wanted.cidr, gateway_ip=wanted.gateway,
+                is_dhcp_enabled=wanted.dhcp, name=wanted.name, description=OURS,
+                allocation_pools=free_ranges(wanted.cidr, [*taken, wanted.gateway or ""]),
+            )  # fmt: skip
+        elif subnet is not None and subnet.cidr != wanted.cidr:
+            raise CloudError(
+                f"{self.cloud}: network {wanted.name} has the subnet {subnet.cidr}, {wanted.cidr} is wanted"
+            )
+
+    def _add_rule(self, groups: Mapping[str, Any], name: str, rule: Rule) -> None:
+        self.door.network.create_security_group_rule(
+            security_group_id=groups[name].id,
+            direction=rule.direction,
+            ether_type=rule.ether_type,
+            protocol=rule.protocol,
+            port_range_min=rule.ports[0],
+            port_range_max=rule.ports[1],
+            remote_ip_prefix=rule.remote,
+            remote_group_id=groups[rule.group].id if rule.group else None,
+        )
+
+    def make_port(self, server: str, nic: Nic) -> Any:
+        """Find the port of a card, or make it. Raises AddressTaken, QuotaReached, CloudError."""
+        network = self.named(nic.network)
+        if network is None:
+            raise NotFound(f"{self.cloud} has no network {nic.network}")
+        name = port_name(server, nic)
+        for port in self.door.network.ports(network_id=network.id, mac_address=nic.mac):
+            if port.name == name:
+                return port
+            raise AddressTaken(f"{self.cloud}: the MAC address {nic.mac} is taken by port {port.name or port.id}")
+        groups = self.groups()
+        pairs = [dict(zip(("ip_address", "mac_address"), pair.split(), strict=False)) for pair in nic.allowed]
+        options: dict[str, Any] = {"allowed_address_pairs": pairs} if pairs else {}
+        if not nic.guarded:
+            options["is_port_security_enabled"] = False
+        try:
+            return self.door.network.create_port(
+                network_id=network.id,
+                name=name,
+                mac_address=nic.mac,
+                fixed_ips=[{"ip_address": nic.ip}],
+                security_group_ids=[groups[group].id for group in nic.groups],
+                **options,
+            )
+        except (AddressTaken, QuotaReached):
+            raise
+        except CloudError as error:
+            raise CloudError(f"{error} (only who owns network {nic.network} may choose addresses in it)") from error
+
+    def delete_ports(self, ports: Iterable[Any]) -> None:
+        """Delete ports; no error for those that are gone."""
+        for port in ports:
+            self.door.network.delete_port(port.id, ignore_missing=True)
+
+    def of_server(self, server: str) -> list[Any]:
+        """Ports that we have made for a server."""
+        found = self.door.network.ports(project_id=self.door.project)
+        return [port for port in found if port.name.startswith(f"{OURS}{server}:")]
+
+
+def port_name(server: str, nic: Nic) -> str:
+    """The name of a port that we make: it tells whose it is before the server has it."""
+    return f"{OURS}{server}:{nic.mac}"

@@ -1,0 +1,301 @@
+"""OpenStack as a cloud: the port of clouds/port.py over the public APIs of one project, with a tenant's rights.
+
+What a tenant cannot read or write directly goes through the image service: a stopped server's disk is read as a
+snapshot, and filled by giving its place the content as an image.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from intercloud.clouds import reach
+from intercloud.clouds.ability import Ability
+from intercloud.clouds.openstack.contents import Contents
+from intercloud.clouds.openstack.door import Door
+from intercloud.clouds.openstack.images import Images, describe
+from intercloud.clouds.openstack.names import BASE, CLUSTER, HEALTH, ROOT, WAITS
+from intercloud.clouds.openstack.networks import Networks, read_nic
+from intercloud.clouds.openstack.selection import Selection
+from intercloud.clouds.openstack.servers import GIB_IN_MIB, Servers, state
+from intercloud.clouds.port import About, DiskRef, Landing, Monitor, Offer, Progress, ServerState
+from intercloud.clouds.quota import admit
+from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, StoreFull
+from intercloud.model.finding import Finding
+from intercloud.model.server import Cluster, Disk, Image, Nic, Server
+from intercloud.model.site import Placement, Quota, Site, WanPath
+from intercloud.units import MIB, Bytes, show_bytes
+
+UNLIMITED = 1 << 62
+"""Bytes; Nova and Glance tell of no limit."""
+
+
+@dataclass(frozen=True)
+class OpenStackCloud:
+    """One project of an OpenStack cloud.
+
+    site: its border, as the control layer sees it; ends: this border and others' → how the paths to them are measured.
+    operator: what reads and makes what a tenant may not, if there is one. spool: folder for contents on their way.
+    selections: cluster → the servers it is made of, besides those that say so.
+    """
+
+    name: str
+    door: Door
+    site: Site
+    ends: Mapping[str, reach.End]
+    spool: Path
+    selections: Mapping[str, Selection] = field(default_factory=dict)
+    operator: Door | None = None
+
+    @cached_property
+    def images(self) -> Images:
+        """Its image service."""
+        return Images(self.name, self.door)
+
+    @cached_property
+    def servers(self) -> Servers:
+        """Its compute service."""
+        return Servers(self.name, self.door, self.operator)
+
+    @cached_property
+    def networks(self) -> Networks:
+        """Its network service."""
+        return Networks(self.name, self.door)
+
+    @cached_property
+    def contents(self) -> Contents:
+        """Contents of images and disks."""
+        return Contents(self.name, self.images, self.servers, self.spool)
+
+    # Inventory
+
+    def about(self) -> About:
+        """Name it. With a tenant's rights servers move cold."""
+        return About(self.name, frozenset({Ability.COLD}), self.site, clock=self.door.clock())
+
+    def clusters(self) -> tuple[str, ...]:
+        """Names of the clusters that have a server here."""
+        found = self.servers.all()
+        chosen = {name for name, selection in self.selections.items() if any(map(selection.holds, found))}
+        return tuple(sorted(chosen | {server.metadata[CLUSTER] for server in found if CLUSTER in server.metadata}))
+
+    def cluster(self, name: str) -> Cluster:
+        """Read a cluster's servers that are here, by name."""
+        selection = self.selections.get(name, Selection())
+        found = [each for each in self.servers.all() if each.metadata.get(CLUSTER) == name or selection.holds(each)]
+        if not found:
+            raise NotFound(f"{self.name} has no cluster {name!r}; it has: {', '.join(self.clusters()) or 'none'}")
+        ports = {each.id: self.networks.ports(each) for each in found}
+        networks = self.networks.read(port.network_id for mine in ports.values() for port in mine)
+        group_names = {group.id: name for name, group in self.networks.groups().items()}
+        servers = []
+        for each in found:
+            nics = (read_nic(port, networks[port.network_id].name, group_names) for port in ports[each.id])
+            servers.append(replace(self.read(each), nics=tuple(nics)))
+        return Cluster(
+            name,
+            tuple(sorted(networks.values(), key=lambda network: network.name)),
+            tuple(servers),
+            selection.health or next((each.metadata[HEALTH] for each in found if HEALTH in each.metadata), None),
+            self.networks.read_groups({group for server in servers for nic in server.nics for group in nic.groups}),
+            self.servers.keys({server.key for server in servers if server.key}),
+        )
+
+    def read(self, server: Any) -> Server:
+        """A server as the model has it, without its cards."""
+        flavor = server.flavor
+        disk = Disk(ROOT, Bytes(flavor.disk * GIB_IN_MIB * MIB), self.base(server))
+        return Server(
+            name=server.name,
+            vcpus=flavor.vcpus,
+            memory=Bytes(flavor.ram * MIB),
+            disks=(disk,),
+            nics=(),
+            metadata=self.servers.guest_metadata(server),
+            drive=server.config_drive in (True, "True"),
+            key=server.key_name,
+            flavor=flavor.original_name,
+            losses=tuple(self.losses(server)),
+        )
+
+    def base(self, server: Any) -> Image | None:
+        """The image that a server's root disk lies over, as far as it is still there."""
+        if BASE in server.metadata:
+            found = self.images.find(server.metadata[BASE])
+        else:
+            found = self.images.get(server.image.id) if server.image and server.image.id else None
+        return describe(found) if found else None
+
+    def losses(self, server: Any) -> Iterator[Finding]:
+        """What of a server cannot be carried, or not be read with these rights."""
+        name, flavor = server.name, server.flavor
+        if server.attached_volumes:
+            yield Finding(name, "has volumes, which this version does not carry", "detach them")
+        if not flavor.disk:
+            yield Finding(name, "boots from a volume, which this version does not carry", "leave it out")
+        if flavor.ephemeral or flavor.swap:
+            text = f"its flavor {flavor.original_name} has an ephemeral or swap disk, which is not carried"
+            yield Finding(name, text, "save what is on it", blocking=False)
+        if self.operator is None:
+            text = f"{self.name} tells a tenant no server's user data"
+            cure = "a guest that has booted once seldom needs it; name an operator's credentials to carry it (operator)"
+            yield Finding(name, text, cure, blocking=False)
+
+    def quota(self) -> tuple[Quota, Quota]:
+        """What Nova allows this project. Of disks and images it tells no limit."""
+        told = self.door.compute.get_limits().absolute
+        disks = sum(each.flavor.disk * GIB_IN_MIB * MIB for each in self.servers.all())
+
+        def limit(value: int, unit: int = 1) -> int:
+            return value * unit if value >= 0 else UNLIMITED
+
+        return (
+            Quota(limit(told.total_cores), Bytes(limit(told.total_ram, MIB)), Bytes(UNLIMITED), Bytes(UNLIMITED)),
+            Quota(told.total_cores_used, Bytes(told.total_ram_used * MIB), Bytes(disks), self.images.used()),
+        )
+
+    def conflicts(self, server: Server) -> tuple[str, ...]:
+        """One line for each of its name and addresses that is taken; its own idle copy takes nothing."""
+        found = self.servers.find(server.name)
+        if found is not None:
+            if not self.is_same(found, server) or state(found) in (ServerState.RUNNING, ServerState.PAUSED):
+                return (f"the name {server.name} is taken by a server of this project",)
+            return ()
+        return tuple(self.networks.conflicts(server))
+
+    def is_same(self, found: Any, wanted: Server) -> bool:
+        """Whether a server here is the one that is wanted. User data counts only where it can be read."""
+        group_names = {group.id: name for name, group in self.networks.groups().items()}
+        ports = self.networks.ports(found)
+        names = {each.network_id: self.door.network.get_network(each.network_id).name for each in ports}
+        nics = by_mac(read_nic(port, names[port.network_id], group_names) for port in ports)
+        told = {name: value for name, value in wanted.metadata.items() if self.operator or name != "user_data"}
+        return replace(self.read(found), nics=nics) == replace(wanted, nics=by_mac(wanted.nics), metadata=told)
+
+    def reach(self, peer: str) -> WanPath:
+        """Measure the path between the borders."""
+        if peer not in self.ends:
+            raise CloudUnreachable(f"the configuration names no border of {peer!r}, so the path there is not known")
+        return reach.measure(self.ends[self.site.name], self.ends[peer])
+
+    # Storage
+
+    def find_image(self, digest: str) -> Image | None:
+        """Find a base image."""
+        found = self.images.find(digest)
+        return replace(describe(found), digest=digest) if found else None  # type: ignore[type-var]
+
+    def delete_image(self, digest: str) -> None:
+        """Delete a base image, unless a server was made from it."""
+        found = self.images.find(digest)
+        if found is None or found.owner_id != self.door.project:
+            return
+        servers = self.servers.all()
+        used = {each.image.id for each in servers if each.image} | {each.metadata.get(BASE) for each in servers}
+        if not used & {found.id, digest}:
+            self.images.delete(found)
+
+    def offer(self, what: Image | DiskRef) -> AbstractContextManager[Offer]:
+        """Offer an image's bytes, or what a stopped server's disk holds."""
+        return self.contents.offer(what)
+
+    def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
+        """Store a peer's image, or what a place will boot from. What crossed the WAN crosses it to this computer."""
+        if isinstance(what, Image):
+            limit, used = self.quota()
+            if used.image_store + what.size > limit.image_store:
+                raise StoreFull(f"{self.name}: no room for {show_bytes(what.size)} more of images")
+            return self.contents.fetch_image(what, offer, progress)
+        return self.contents.fetch_disk(what, offer, progress)
+
+    # Compute
+
+    def create_server(self, cluster: Cluster, server: Server) -> Placement:
+        """Make a place for a server."""
+        found = self.servers.find(server.name)
+        if found is not None:
+            if not self.is_same(found, server):
+                raise AddressTaken(f"{self.name}: there is another server {server.name}")
+            return self.placement(server)
+        taken = self.conflicts(server)
+        if taken:
+            raise AddressTaken(f"{self.name}: {'; '.join(taken)}")
+        for disk in server.disks:
+            if disk.image is not None and self.images.find(disk.image.digest) is None:
+                raise NotFound(f"{self.name} has no image {disk.image.name} ({disk.image.digest[:19]}…)")
+        admit(self.name, server, *self.quota())
+        try:
+            self.networks.prepare(cluster)
+            self.servers.prepare_keys(cluster.keys)
+            ports = [self.networks.make_port(server.name, nic) for nic in server.nics]
+            self.servers.make_place(cluster, server, ports, self.contents.blank())
+        except CloudError:
+            self.delete_server(server.name)
+            raise
+        return self.placement(server)
+
+    def placement(self, server: Server) -> Placement:
+        """Where its cards are: behind the fabric's port at the border."""
+        return Placement(self.site.name, {nic.mac: self.site.fabrics.get(nic.network, "") for nic in server.nics})
+
+    def start_server(self, name: str) -> None:
+        """Boot a server; a place boots from what has arrived, or else from its image."""
+        server = self.servers.get(name)
+        if WAITS not in server.metadata:
+            self.servers.start(server)
+            return
+        image = self.contents.arrived(name) or self.images.find(server.metadata.get(BASE, ""))
+        if image is None:
+            raise CloudError(f"{self.name}: {name} has nothing to boot from")
+        told = {key: value for key, value in server.metadata.items() if key != WAITS}
+        self.servers.boot_place(server, image, told)
+        self.contents.drop_blank()
+
+    def stop_server(self, name: str) -> None:
+        """Power a server off."""
+        server = self.servers.get(name)
+        if WAITS not in server.metadata:
+            self.servers.stop(server)
+
+    def adopt_server(self, name: str) -> None:
+        """Record that a server is an ordinary one: no snapshot of it is left."""
+        self.servers.get(name)
+        self.contents.drop_snapshots(name)
+
+    def delete_server(self, name: str, seed: str | None = None) -> None:  # noqa: ARG002
+        """Remove a server with its ports and what we have made of it. Disks are not kept here."""
+        server = self.servers.find(name)
+        ports = [*self.networks.of_server(name), *(self.networks.ports(server) if server is not None else ())]
+        if server is not None:
+            self.servers.delete(server)
+        self.networks.delete_ports(ports)
+        self.contents.drop_snapshots(name)
+        self.contents.drop_arrived(name)
+        self.contents.drop_blank()
+
+    def server_state(self, name: str) -> ServerState:
+        """Ask Nova."""
+        return state(self.servers.find(name))
+
+    # Hypervisor
+
+    def monitor(self, name: str) -> Monitor:
+        """A tenant has no hypervisor."""
+        if state(self.servers.get(name)) in (ServerState.STOPPED, ServerState.ABSENT):
+            raise NotFound(f"{self.name}: server {name} has no process")
+        raise self.no_hypervisor()
+
+    def receive_server(self, cluster: Cluster, server: Server) -> Landing:  # noqa: ARG002
+        """A tenant has no hypervisor."""
+        raise self.no_hypervisor()
+
+    def no_hypervisor(self) -> CloudError:
+        """What is said of it."""
+        return CloudError(f"{self.name} gives no access to its hypervisors; move its servers cold")
+
+
+def by_mac(nics: Iterable[Nic]) -> tuple[Nic, ...]:
+    """Cards in an order that every cloud can tell."""
+    return tuple(sorted(nics, key=lambda nic: nic.mac))

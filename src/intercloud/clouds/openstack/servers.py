@@ -1,0 +1,198 @@
+"""A cloud's servers, and places for servers that are still to come.
+
+A place is a real server of the right flavor with the right ports, booted from an image that holds nothing: so quota,
+room on a host and addresses are proven while the server still runs elsewhere. It boots by being rebuilt.
+"""
+
+import base64
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from intercloud.clouds.openstack.door import Door
+from intercloud.clouds.openstack.names import BASE, CLUSTER, HEALTH, OURS, WAITS
+from intercloud.clouds.port import ServerState
+from intercloud.errors import CloudError, NotFound
+from intercloud.model.server import Cluster, KeyPair, Server
+from intercloud.units import MIB
+
+LONG = 600.0
+"""Seconds for a server to be made or rebuilt, the image brought to its host."""
+SHORT = 180.0
+"""Seconds for one to stop or go: Nova gives a guest a minute to shut down."""
+LOOK = 0.5
+GIB_IN_MIB = 1024
+LONGEST_VALUE = 255
+"""Characters of a server's metadatum."""
+
+
+class Power(IntEnum):
+    """Nova's own record of what the hypervisor says."""
+
+    NONE = 0
+    RUNNING = 1
+    PAUSED = 3
+    OFF = 4
+    CRASHED = 6
+    SUSPENDED = 7
+
+
+def state(server: Any | None) -> ServerState:
+    """How a server is. One that is being booted counts as running: it may run at any moment."""
+    if server is None:
+        return ServerState.ABSENT
+    if WAITS in server.metadata:
+        return ServerState.STOPPED
+    if server.status in ("BUILD", "REBUILD", "REBOOT", "HARD_REBOOT") or server.power_state == Power.RUNNING:
+        return ServerState.RUNNING
+    return ServerState.PAUSED if server.power_state == Power.PAUSED else ServerState.STOPPED
+
+
+def own_metadata(cluster: Cluster, server: Server) -> dict[str, str]:
+    """Everything that is written on a place. Raises CloudError for what is too long to be."""
+    told = {name: value for name, value in server.metadata.items() if name != "user_data"}
+    told |= {CLUSTER: cluster.name, WAITS: "yes"}
+    if cluster.health:
+        told[HEALTH] = cluster.health
+    if server.disks[0].image:
+        told[BASE] = server.disks[0].image.digest
+    for name, value in told.items():
+        if len(value) > LONGEST_VALUE:
+            raise CloudError(f"{server.name}: its metadatum {name} is longer than {LONGEST_VALUE} characters")
+    return told
+
+
+def fits(flavor: Any, server: Server) -> bool:
+    """Whether a flavor gives just these figures."""
+    return (flavor.vcpus, flavor.ram * MIB, flavor.disk * GIB_IN_MIB * MIB, flavor.ephemeral or 0) == (
+        server.vcpus,
+        server.memory,
+        server.disks[0].size,
+        0,
+    )
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The compute service of one cloud. operator: who may read and make what a tenant may not, if there is one."""
+
+    cloud: str
+    door: Door
+    operator: Door | None = None
+
+    def guest_metadata(self, server: Any) -> dict[str, str]:
+        """What a server's guest is told, its user data among it where that can be read."""
+        told = {name: value for name, value in server.metadata.items() if not name.startswith(OURS)}
+        if self.operator is not None:
+            server = self.operator.compute.get_server(server.id)
+        if server.user_data:
+            told["user_data"] = base64.b64decode(server.user_data).decode()
+        return told
+
+    def all(self) -> list[Any]:
+        """The project's servers, by name."""
+        found = list(self.door.compute.servers(details=True))
+        return sorted(found, key=lambda each: (each.name, each.id))
+
+    def find(self, name: str) -> Any | None:
+        """Find a server by its name. Raises CloudError when several have it."""
+        found = [each for each in self.door.compute.servers(details=True, name=re.escape(name)) if each.name == name]
+        if len(found) > 1:
+            raise CloudError(f"{self.cloud}: {len(found)} servers are called {name}; give each a name of its own")
+        return found[0] if found else None
+
+    def get(self, name: str) -> Any:
+        """Find a server. Raises NotFound."""
+        server = self.find(name)
+        if server is None:
+            raise NotFound(f"{self.cloud} has no server {name!r}")
+        return server
+
+    def flavor(self, server: Server) -> Any:
+        """Choose a flavor with a server's figures, of its own flavor's name if there is one; make it where allowed."""
+        there = [flavor for flavor in self.door.compute.flavors() if fits(flavor, server)]
+        if there:
+            return min(there, key=lambda each: (each.name != server.flavor, each.name))
+        ram, disk = server.memory // MIB, server.disks[0].size // (GIB_IN_MIB * MIB)
+        figures = f"{server.vcpus} vCPU, {ram} MiB of memory, {disk} GiB of disk"
+        name = server.flavor or f"intercloud-{server.vcpus}-{ram}-{disk}"
+        try:
+            return (self.operator or self.door).compute.create_flavor(name=name, vcpus=server.vcpus, ram=ram, disk=disk)
+        except CloudError as error:
+            raise NotFound(f"{self.cloud} has no flavor of {figures}; let its operator make one ({error})") from error
+
+    def prepare_keys(self, keys: Collection[KeyPair]) -> None:
+        """Let key pairs be there."""
+        there = {each.name for each in self.door.compute.keypairs()} if keys else set()
+        for key in keys:
+            if key.name not in there:
+                self.door.compute.create_keypair(name=key.name, public_key=key.public, key_type=key.kind)
+
+    def keys(self, names: Collection[str]) -> tuple[KeyPair, ...]:
+        """Key pairs of these names."""
+        found = self.door.compute.keypairs() if names else ()
+        return tuple(KeyPair(each.name, each.public_key, each.type or "ssh") for each in found if each.name in names)
+
+    def make_place(self, cluster: Cluster, server: Server, ports: Collection[Any], image: Any) -> Any:
+        """Make a server from an image that holds nothing, and wait until it is. Raises CloudError, QuotaReached."""
+        user_data = server.metadata.get("user_data")
+        options: dict[str, Any] = {"key_name": server.key} if server.key else {}
+        if user_data:
+            options["user_data"] = base64.b64encode(user_data.encode()).decode()
+        made = self.door.compute.create_server(
+            name=server.name,
+            flavor_id=self.flavor(server).id,
+            image_id=image.id,
+            networks=[{"port": port.id} for port in ports],
+            metadata=own_metadata(cluster, server),
+            config_drive=server.drive,
+            **options,
+        )
+        return self.wait(made.id, lambda it: it.status == "ACTIVE" and it.task_state is None, LONG)
+
+    def boot_place(self, server: Any, image: Any, metadata: Mapping[str, str]) -> None:
+        """Boot a place from its content, and wait until it runs. From the request on it is a place no more."""
+        self.door.compute.rebuild_server(server.id, image.id, metadata=dict(metadata))
+        self.wait(server.id, lambda it: it.status == "ACTIVE" and it.image and it.image.id == image.id, LONG)
+
+    def start(self, server: Any) -> None:
+        """Boot a server, and wait until it runs; nothing happens to one that does."""
+        if state(server) is ServerState.STOPPED:
+            self.door.compute.start_server(server.id)
+        self.wait(server.id, lambda it: it.status == "ACTIVE" and it.power_state == Power.RUNNING, LONG)
+
+    def stop(self, server: Any) -> None:
+        """Power a server off, and wait until it is; nothing happens to one that is."""
+        if state(server) is not ServerState.STOPPED:
+            self.door.compute.stop_server(server.id)
+        self.wait(server.id, lambda it: it.status == "SHUTOFF" and it.task_state is None, SHORT)
+
+    def delete(self, server: Any) -> None:
+        """Delete a server, and wait until it is gone."""
+        self.door.compute.delete_server(server.id, ignore_missing=True)
+        deadline = time.monotonic() + SHORT
+        while True:
+            try:
+                self.door.compute.get_server(server.id)
+            except NotFound:
+                return
+            if time.monotonic() > deadline:
+                raise CloudError(f"{self.cloud}: {server.name} is not gone {SHORT:.0f} s after its deletion")
+            time.sleep(LOOK)
+
+    def wait(self, number: str, is_so: Callable[[Any], bool], longest: float) -> Any:
+        """Wait until a server is as it shall be. Raises CloudError with Nova's own words when it fails."""
+        deadline = time.monotonic() + longest
+        while True:
+            server = self.door.compute.get_server(number)
+            if is_so(server):
+                return server
+            if server.status == "ERROR":
+                why = (server.fault or {}).get("message", "it says nothing of why")
+                raise CloudError(f"{self.cloud}: server {server.name} failed: {why}")
+            if time.monotonic() > deadline:
+                raise CloudError(f"{self.cloud}: {server.name} is still {server.status} after {longest:.0f} s")
+            time.sleep(LOOK)

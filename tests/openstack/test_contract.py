@@ -1,0 +1,90 @@
+"""OpenStack keeps the contract of a cloud, with a tenant's rights."""
+
+import contextlib
+import os
+import random
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest import mock
+
+from testbed import user
+from testbed.layout import HOSTS, PASSWORD, PROVIDER, Host
+from testbed.seed import connect, named
+from tests.contract import cloud_contract
+
+from intercloud.bootstrap.wiring import open_cloud
+from intercloud.clouds.openstack.images import describe
+from intercloud.clouds.openstack.provider import OpenStackCloud
+from intercloud.settings import load
+from intercloud.units import GIB, Bytes
+
+PROJECT = "contract"
+CORES = 2
+VLAN = 102
+
+
+def prepare(host: Host) -> None:
+    """Make a project with a small quota, a user, a network of its own and the flavors; safe to repeat."""
+    with connect(host) as operator:
+        keystone: Any = operator.identity
+        compute: Any = operator.compute
+        network: Any = operator.network
+        project = named(keystone.projects(), PROJECT) or keystone.create_project(name=PROJECT, domain_id="default")
+        if named(keystone.users(), PROJECT) is None:
+            user = keystone.create_user(name=PROJECT, password=PASSWORD, domain_id="default")
+            keystone.assign_project_role_to_user(project, user, named(keystone.roles(), "member"))
+        compute.update_quota_set(project.id, cores=CORES)
+        for vcpus in (1, CORES // 2 + 1):
+            name = f"contract-{vcpus}"
+            if named(compute.flavors(), name) is None:
+                compute.create_flavor(name=name, ram=64, vcpus=vcpus, disk=1)
+        if named(network.networks(), "net1") is None:
+            segment = {"provider_physical_network": PROVIDER, "provider_segmentation_id": VLAN}
+            made = network.create_network(
+                name="net1", project_id=project.id, provider_network_type="vlan", mtu=1400, **segment
+            )
+            network.create_subnet(
+                network_id=made.id, project_id=project.id, ip_version=4, cidr="10.60.0.0/24", gateway_ip=None,
+                allocation_pools=[{"start": "10.60.0.200", "end": "10.60.0.250"}],
+            )  # fmt: skip
+
+
+class OpenStackContract(cloud_contract.CloudContract):
+    _cleanup: ClassVar[contextlib.ExitStack]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        with contextlib.ExitStack() as stack:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            settings = load(user.write(directory, PROJECT, operator=False))
+            stack.enter_context(mock.patch.dict(os.environ, OS_CLIENT_CONFIG_FILE=str(directory / "clouds.yaml")))
+            for host in HOSTS:
+                prepare(host)
+            source, target = (open_cloud(settings, host.name) for host in HOSTS)
+            assert isinstance(source, OpenStackCloud)
+            raw, path = directory / "raw", directory / "qcow2"
+            raw.write_bytes(random.Random(1).randbytes(4 << 20))
+            subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, path], check=True, timeout=30)
+            image: Any = source.door.image
+            with path.open("rb") as content:
+                noise = image.create_image("noise", data=content, disk_format="qcow2", container_format="bare")
+            stack.callback(image.delete_image, noise.id)
+            found = describe(image.get_image(noise.id))
+            assert found is not None
+            cls.clouds = cloud_contract.Clouds(source, target, found, cls.write, Bytes(GIB))
+            cls._cleanup = stack.pop_all()
+
+    @staticmethod
+    def write(*_: object) -> None:
+        raise AssertionError("only a cloud that offers disks of running servers is asked to")
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls._cleanup.close()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,165 @@
+"""What of the OpenStack adapter is pure: from the services' own words to the model, and back."""
+
+import unittest
+from types import SimpleNamespace
+from typing import Any
+
+from openstack.compute.v2.server import Server as Instance
+from openstack.exceptions import ConflictException, ForbiddenException, HttpException, NotFoundException
+from openstack.image.v2.image import Image as Stored
+from openstack.network.v2.network import Network as Net
+from openstack.network.v2.port import Port
+from openstack.network.v2.security_group_rule import SecurityGroupRule
+from openstack.network.v2.subnet import Subnet
+
+from intercloud.clouds.openstack.door import translate
+from intercloud.clouds.openstack.images import describe
+from intercloud.clouds.openstack.names import DIGEST, KEY, WAITS
+from intercloud.clouds.openstack.networks import derived_key, free_ranges, key, read_network, read_nic, read_rule
+from intercloud.clouds.openstack.selection import Selection
+from intercloud.clouds.openstack.servers import own_metadata, state
+from intercloud.clouds.port import ServerState
+from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached
+from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Rule, Server
+from intercloud.units import Bytes
+
+
+class States(unittest.TestCase):
+    def state(self, status: str, power: int, **metadata: str) -> ServerState:
+        return state(Instance(status=status, power_state=power, metadata=metadata))
+
+    def test_of_an_ordinary_server(self) -> None:
+        self.assertIs(state(None), ServerState.ABSENT)
+        self.assertIs(self.state("ACTIVE", 1), ServerState.RUNNING)
+        self.assertIs(self.state("PAUSED", 3), ServerState.PAUSED)
+        self.assertIs(self.state("SHUTOFF", 4), ServerState.STOPPED)
+        self.assertIs(self.state("ERROR", 0), ServerState.STOPPED)
+
+    def test_what_its_record_does_not_know_of_counts_as_it_really_is(self) -> None:
+        self.assertIs(self.state("ACTIVE", 3), ServerState.PAUSED)
+        self.assertIs(self.state("ERROR", 1), ServerState.RUNNING)
+
+    def test_one_that_is_being_booted_may_run_at_any_moment(self) -> None:
+        for status in ("BUILD", "REBUILD", "REBOOT"):
+            self.assertIs(self.state(status, 4), ServerState.RUNNING)
+
+    def test_a_place_is_a_stopped_server_though_it_runs(self) -> None:
+        self.assertIs(self.state("ACTIVE", 1, **{WAITS: "yes"}), ServerState.STOPPED)
+
+
+class Words(unittest.TestCase):
+    def translated(self, kind: type[HttpException], status: int, details: str) -> Exception:
+        error = kind(details=details)
+        error.status_code = status
+        return translate("there", error)
+
+    def test_each_complaint_is_one_of_ours(self) -> None:
+        for kind, status, details, ours in (
+            (ForbiddenException, 403, "Quota exceeded for cores: Requested 3, but already used 2 of 4", QuotaReached),
+            (ConflictException, 409, "Quota exceeded for resources: ['port'].", QuotaReached),
+            (ConflictException, 409, "The mac address 52:54:00:00:00:01 is in use.", AddressTaken),
+            (ConflictException, 409, "IP address 10.0.0.1 already allocated in subnet x", AddressTaken),
+            (ConflictException, 409, "Cannot 'stop' instance while it is in vm_state building", CloudError),
+            (NotFoundException, 404, "Instance could not be found.", NotFound),
+            (ForbiddenException, 403, "Policy doesn't allow it", CloudError),
+            (HttpException, 503, "The server is unavailable", CloudUnreachable),
+        ):
+            with self.subTest(details):
+                found = self.translated(kind, status, details)
+                self.assertIs(type(found), ours)
+                self.assertTrue(str(found).startswith("there"))
+                self.assertIn(details, str(found))
+
+
+class Networks(unittest.TestCase):
+    def test_a_key_is_noted_or_follows_from_the_name(self) -> None:
+        self.assertEqual(key(Net(name="shop", tags=["x", f"{KEY}5001"])), 5001)
+        self.assertEqual(key(Net(name="shop", tags=[])), derived_key("shop"))
+        self.assertTrue(0 < derived_key("shop") < 1 << 24)
+        self.assertNotEqual(derived_key("shop"), derived_key("shop2"))
+
+    def test_a_network_with_and_without_a_subnet(self) -> None:
+        net = Net(name="shop", mtu=1400, tags=[f"{KEY}5"])
+        subnet = Subnet(cidr="10.0.0.0/24", gateway_ip="10.0.0.1", is_dhcp_enabled=True)
+        self.assertEqual(read_network(net, subnet), Network("shop", 5, "10.0.0.0/24", 1400, "10.0.0.1"))
+        self.assertEqual(read_network(net, None), Network("shop", 5, "", 1400, dhcp=False))
+
+    def test_the_cloud_takes_no_address_of_a_server(self) -> None:
+        self.assertEqual(
+            free_ranges("10.0.0.0/29", ["10.0.0.1", "10.0.0.4", "10.9.9.9", ""]),
+            [{"start": "10.0.0.2", "end": "10.0.0.3"}, {"start": "10.0.0.5", "end": "10.0.0.6"}],
+        )
+        self.assertEqual(free_ranges("10.0.0.0/30", ["10.0.0.1", "10.0.0.2"]), [])
+
+    def test_a_card(self) -> None:
+        port = Port(
+            mac_address="52:54:00:00:00:01",
+            fixed_ips=[{"ip_address": "10.0.0.5", "subnet_id": "s"}],
+            security_group_ids=["g2", "g1"],
+            allowed_address_pairs=[
+                {"ip_address": "10.0.0.9", "mac_address": "52:54:00:00:00:01"},
+                {"ip_address": "10.0.0.8", "mac_address": "52:54:00:00:00:99"},
+            ],
+            is_port_security_enabled=True,
+        )
+        wanted = Nic(
+            "shop", "52:54:00:00:00:01", "10.0.0.5", ("db", "web"), ("10.0.0.8 52:54:00:00:00:99", "10.0.0.9"), True
+        )
+        self.assertEqual(read_nic(port, "shop", {"g1": "web", "g2": "db"}), wanted)
+        self.assertFalse(read_nic(Port(is_port_security_enabled=False, mac_address="m"), "shop", {}).guarded)
+
+    def test_a_rule_names_the_group_that_it_lets_in(self) -> None:
+        rule = SecurityGroupRule(
+            direction="ingress", ether_type="IPv4", protocol="tcp", port_range_min=1, port_range_max=2,
+            remote_group_id="g1",
+        )  # fmt: skip
+        self.assertEqual(read_rule(rule, {"g1": "web"}), Rule("ingress", "IPv4", "tcp", (1, 2), None, "web"))
+
+
+class Images(unittest.TestCase):
+    def test_its_name_in_every_cloud(self) -> None:
+        image: dict[str, Any] = {"name": "guest", "size": 3, "disk_format": "qcow2", "hash_algo": "sha512"}
+        self.assertEqual(
+            describe(Stored(**image, hash_value="ab", tags=[])), Image("sha512:ab", "guest", Bytes(3), "qcow2")
+        )
+        noted = describe(Stored(**image, hash_value="ab", tags=[f"{DIGEST}sha256:cd"]))
+        assert noted is not None
+        self.assertEqual(noted.digest, "sha256:cd")
+        self.assertIsNone(describe(Stored(**image, tags=[])))
+
+
+class Places(unittest.TestCase):
+    def server(self, **metadata: str) -> Server:
+        image = Image("sha512:ab", "guest", Bytes(3))
+        return Server("db", 1, Bytes(1), (Disk("root", Bytes(1), image),), (), metadata)
+
+    def test_what_is_written_on_a_place(self) -> None:
+        told = own_metadata(Cluster("shop", (), (), "http://x/"), self.server(role="db", user_data="secret"))
+        self.assertEqual(told["role"], "db")
+        self.assertNotIn("secret", told.values())
+        self.assertEqual(told["intercloud:cluster"], "shop")
+        self.assertEqual(told["intercloud:base"], "sha512:ab")
+
+    def test_what_is_too_long_is_told(self) -> None:
+        with self.assertRaisesRegex(CloudError, "db: its metadatum role is longer than 255 characters"):
+            own_metadata(Cluster("shop", (), ()), self.server(role="x" * 256))
+
+
+class Selections(unittest.TestCase):
+    def test_all_of_it_must_fit(self) -> None:
+        db: Any = SimpleNamespace(name="shop-db", tags=["prod"], metadata={"app": "shop", "tier": "db"})
+        for selection, holds in (
+            (Selection(), False),
+            (Selection(health="http://x/"), False),
+            (Selection(names=("web-*", "shop-*")), True),
+            (Selection(names=("web-*",)), False),
+            (Selection(tag="prod"), True),
+            (Selection(tag="prod", metadata={"app": "other"}), False),
+            (Selection(metadata={"app": "shop"}, names=("*-db",)), True),
+        ):
+            with self.subTest(selection):
+                self.assertEqual(selection.holds(db), holds)
+
+
+if __name__ == "__main__":
+    unittest.main()
