@@ -151,10 +151,14 @@ class Lab(Part):
 
 
 class Sdn(Part):
-    """The control layer. control: socket of the controller; by default the lab's."""
+    """The control layer. control: socket of the controller; by default the lab's.
+
+    listen: where the controller that `network up` starts waits for switches ('tcp:host:port' or 'unix:/path').
+    """
 
     tunnel: Tunnel = Tunnel.VXLAN
     control: Path | None = None
+    listen: str = "tcp:0.0.0.0:6653"
 
 
 class MigrationSettings(Part):

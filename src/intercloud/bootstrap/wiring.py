@@ -44,6 +44,11 @@ def control_folder(settings: Settings) -> Path:
     return lab_spec(settings).path / "control"
 
 
+def control_socket(settings: Settings) -> Path:
+    """Find where the controller answers: as the configuration says, else the lab's."""
+    return settings.sdn.control or control_folder(settings) / SOCKET_FILE
+
+
 def open_cloud(settings: Settings, name: str) -> Cloud:
     """Open the adapter of one cloud. Raises NotFound, naming the clouds there are."""
     if name not in settings.clouds:
@@ -85,5 +90,6 @@ def vantage_prefix(settings: Settings) -> tuple[str, ...] | None:
 
 def service(settings: Settings) -> Service:
     """Wire everything together."""
-    control = settings.sdn.control or control_folder(settings) / SOCKET_FILE
-    return Service(settings, lambda name: open_cloud(settings, name), control, vantage_prefix(settings))
+    return Service(
+        settings, lambda name: open_cloud(settings, name), control_socket(settings), vantage_prefix(settings)
+    )

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from intercloud import __version__
-from intercloud.cli import lab, migrations, plan, report_html, verify
+from intercloud.cli import lab, migrations, network, plan, report_html, verify
 from intercloud.cli.guard import guarded
 from intercloud.cli.outcome import complain, deliver
 from intercloud.cli.progress import open_progress
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     migrations.add_commands(commands.add_parser("migrations", help="what was moved, and what was cut off"))
     migrations.add_resume(commands.add_parser("resume", help="go on with every migration that was cut off"))
     lab.add_commands(commands.add_parser("lab", help="the lab: whole clouds on this computer"))
+    network.add_commands(commands.add_parser("network", help="the controller, and the borders of real clouds"))
     verify.add_arguments(commands.add_parser("verify", help="compare the disks of an earlier move once more"))
     page = commands.add_parser("report", help="make the HTML page of a stored report")
     page.add_argument("file", type=Path, metavar="FILE.json")

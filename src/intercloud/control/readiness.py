@@ -29,7 +29,8 @@ def readiness(
 def _switch(status: StatusBySite, site: str, now: float) -> Iterator[Finding]:
     switch = status.get(site)
     if switch is None:
-        yield Finding(site, "the controller does not know this site", "tell it: for the lab, run: intercloud lab up")
+        text = "the controller does not know this site"
+        yield Finding(site, text, "tell it: intercloud network up, or for the lab: intercloud lab up")
     elif not switch.connected:
         text = "its switch is not connected to the controller, so no tunnel from there is in order"
         yield Finding(site, text, "start its Open vSwitch, and see that it reaches the controller")

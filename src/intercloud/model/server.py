@@ -60,7 +60,7 @@ class Server:
     """A virtual machine as it is wanted: what a cloud needs to make it. memory: bytes of guest RAM.
 
     metadata: what its guest is told; 'user_data' among it is for its first boot. drive: told by a config drive, too.
-    key: name of the key pair that its guest lets in.
+    key: name of the key pair that its guest lets in. group: name of its server group.
     flavor: what its cloud calls its figures. losses: what of it its cloud cannot give away. Both are seen, not wanted.
     """
 
@@ -72,6 +72,7 @@ class Server:
     metadata: Mapping[str, str] = field(default_factory=dict)
     drive: bool = True
     key: str | None = None
+    group: str | None = None
     flavor: str | None = field(default=None, compare=False)
     losses: tuple[Finding, ...] = field(default=(), compare=False)
 
@@ -124,11 +125,19 @@ class KeyPair:
 
 
 @dataclass(frozen=True)
+class ServerGroup:
+    """Servers that shall run together or apart. policy: as OpenStack names it, 'anti-affinity' for one."""
+
+    name: str
+    policy: str
+
+
+@dataclass(frozen=True)
 class Cluster:
     """The servers that together serve one application.
 
     health: URL that answers 200 when the application works, reached through the static endpoints.
-    groups, keys: those that its servers name, and the groups that these name.
+    groups (security groups), keys, server_groups: those that its servers name, and the groups that these name.
     """
 
     name: str
@@ -137,6 +146,7 @@ class Cluster:
     health: str | None = None
     groups: tuple[SecurityGroup, ...] = ()
     keys: tuple[KeyPair, ...] = ()
+    server_groups: tuple[ServerGroup, ...] = ()
 
     def subset(self, names: frozenset[str]) -> "Cluster":
         """The same cluster with only these servers."""

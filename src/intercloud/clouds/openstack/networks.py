@@ -9,6 +9,7 @@ from zlib import crc32
 from intercloud.clouds.openstack.door import Door
 from intercloud.clouds.openstack.names import KEY, OURS
 from intercloud.errors import AddressTaken, CloudError, NotFound, QuotaReached
+from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, Network, Nic, Rule, SecurityGroup, Server
 
 
@@ -70,6 +71,18 @@ def read_nic(port: Any, network: str, groups: Mapping[str, str]) -> Nic:
     )
 
 
+def port_losses(server: str, ports: Iterable[Any], floating: Mapping[str, str]) -> Iterator[Finding]:
+    """What of a server's ports stays behind. floating: id of a port → its floating IP address."""
+    for port in ports:
+        if port.id in floating:
+            text = f"its floating IP {floating[port.id]} stays with this cloud"
+            cure = "point clients to another address there, or route this one through the tunnel"
+            yield Finding(server, text, cure, blocking=False)
+        if len(port.fixed_ips or ()) > 1:
+            others = ", ".join(fixed["ip_address"] for fixed in port.fixed_ips[1:])
+            yield Finding(server, f"its card {port.mac_address} has more addresses: {others}", "take them away")
+
+
 @dataclass(frozen=True)
 class Networks:
     """The network service of one cloud."""
@@ -111,6 +124,14 @@ class Networks:
             found[name] = SecurityGroup(name, frozenset(rules.get(name, ())))
             todo |= {rule.group for rule in found[name].rules if rule.group} - found.keys()
         return tuple(found[name] for name in sorted(found))
+
+    def floating(self) -> dict[str, str]:
+        """The project's floating IP addresses in use: id of the port → address."""
+        try:
+            found = self.door.network.ips(project_id=self.door.project)
+        except NotFound:  # a cloud without routers knows no such thing
+            return {}
+        return {each.port_id: each.floating_ip_address for each in found if each.port_id}
 
     def ports(self, server: Any) -> list[Any]:
         """A server's ports, in the order in which its cards are."""

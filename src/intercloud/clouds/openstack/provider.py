@@ -17,7 +17,7 @@ from intercloud.clouds.openstack.contents import Contents
 from intercloud.clouds.openstack.door import Door
 from intercloud.clouds.openstack.images import Images, describe
 from intercloud.clouds.openstack.names import BASE, CLUSTER, HEALTH, ROOT, WAITS
-from intercloud.clouds.openstack.networks import Networks, read_nic
+from intercloud.clouds.openstack.networks import Networks, port_losses, read_nic
 from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.openstack.servers import GIB_IN_MIB, Servers, state
 from intercloud.clouds.port import About, DiskRef, Landing, Monitor, Offer, Progress, ServerState
@@ -90,10 +90,13 @@ class OpenStackCloud:
         ports = {each.id: self.networks.ports(each) for each in found}
         networks = self.networks.read(port.network_id for mine in ports.values() for port in mine)
         group_names = {group.id: name for name, group in self.networks.groups().items()}
+        floating = self.networks.floating()
         servers = []
         for each in found:
-            nics = (read_nic(port, networks[port.network_id].name, group_names) for port in ports[each.id])
-            servers.append(replace(self.read(each), nics=tuple(nics)))
+            mine = ports[each.id]
+            nics = tuple(read_nic(port, networks[port.network_id].name, group_names) for port in mine)
+            losses = (*self.losses(each), *port_losses(each.name, mine, floating))
+            servers.append(replace(self.read(each), nics=nics, losses=losses))
         return Cluster(
             name,
             tuple(sorted(networks.values(), key=lambda network: network.name)),
@@ -101,6 +104,7 @@ class OpenStackCloud:
             selection.health or next((each.metadata[HEALTH] for each in found if HEALTH in each.metadata), None),
             self.networks.read_groups({group for server in servers for nic in server.nics for group in nic.groups}),
             self.servers.keys({server.key for server in servers if server.key}),
+            self.servers.read_server_groups({server.group for server in servers if server.group}),
         )
 
     def read(self, server: Any) -> Server:
@@ -117,7 +121,7 @@ class OpenStackCloud:
             drive=server.config_drive in (True, "True"),
             key=server.key_name,
             flavor=flavor.original_name,
-            losses=tuple(self.losses(server)),
+            group=self.servers.group_name(server),
         )
 
     def base(self, server: Any) -> Image | None:
@@ -135,9 +139,9 @@ class OpenStackCloud:
             yield Finding(name, "has volumes, which this version does not carry", "detach them")
         if not flavor.disk:
             yield Finding(name, "boots from a volume, which this version does not carry", "leave it out")
-        if flavor.ephemeral or flavor.swap:
-            text = f"its flavor {flavor.original_name} has an ephemeral or swap disk, which is not carried"
-            yield Finding(name, text, "save what is on it", blocking=False)
+        if flavor.ephemeral:
+            text = f"its flavor {flavor.original_name} has an ephemeral disk, which this version does not carry"
+            yield Finding(name, text, "leave it out, or resize it to a flavor without")
         if self.operator is None:
             text = f"{self.name} tells a tenant no server's user data"
             cure = "a guest that has booted once seldom needs it; name an operator's credentials to carry it (operator)"
@@ -229,6 +233,7 @@ class OpenStackCloud:
         try:
             self.networks.prepare(cluster)
             self.servers.prepare_keys(cluster.keys)
+            self.servers.prepare_server_groups(cluster.server_groups)
             ports = [self.networks.make_port(server.name, nic) for nic in server.nics]
             self.servers.make_place(cluster, server, ports, self.contents.blank())
         except CloudError:

@@ -16,7 +16,7 @@ from intercloud.clouds.openstack.door import Door
 from intercloud.clouds.openstack.names import BASE, CLUSTER, HEALTH, OURS, WAITS
 from intercloud.clouds.port import ServerState
 from intercloud.errors import CloudError, NotFound
-from intercloud.model.server import Cluster, KeyPair, Server
+from intercloud.model.server import Cluster, KeyPair, Server, ServerGroup
 from intercloud.units import MIB
 
 LONG = 600.0
@@ -136,10 +136,33 @@ class Servers:
         found = self.door.compute.keypairs() if names else ()
         return tuple(KeyPair(each.name, each.public_key, each.type or "ssh") for each in found if each.name in names)
 
+    def server_groups(self) -> dict[str, Any]:
+        """The project's server groups, by name."""
+        return {each.name: each for each in self.door.compute.server_groups()}
+
+    def group_name(self, server: Any) -> str | None:
+        """The name of a server's group, if it is in one."""
+        mine = set(server.server_groups or ())
+        return next((name for name, each in self.server_groups().items() if each.id in mine), None) if mine else None
+
+    def read_server_groups(self, names: Collection[str]) -> tuple[ServerGroup, ...]:
+        """Server groups of these names, in their order."""
+        there = self.server_groups() if names else {}
+        return tuple(ServerGroup(name, there[name].policy) for name in sorted(names) if name in there)
+
+    def prepare_server_groups(self, wanted: Collection[ServerGroup]) -> None:
+        """Let server groups be there."""
+        there = self.server_groups() if wanted else {}
+        for group in wanted:
+            if group.name not in there:
+                self.door.compute.create_server_group(name=group.name, policy=group.policy)
+
     def make_place(self, cluster: Cluster, server: Server, ports: Collection[Any], image: Any) -> Any:
         """Make a server from an image that holds nothing, and wait until it is. Raises CloudError, QuotaReached."""
         user_data = server.metadata.get("user_data")
         options: dict[str, Any] = {"key_name": server.key} if server.key else {}
+        if server.group:
+            options["scheduler_hints"] = {"group": self.server_groups()[server.group].id}
         if user_data:
             options["user_data"] = base64.b64encode(user_data.encode()).decode()
         made = self.door.compute.create_server(
