@@ -4,9 +4,6 @@ from pathlib import Path
 
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec, SiteSpec, WanSpec
-from intercloud.clouds.openstack.door import Door, options
-from intercloud.clouds.openstack.provider import OpenStackCloud
-from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.port import Cloud
 from intercloud.clouds.reach import End
 from intercloud.control.process import SOCKET_FILE
@@ -59,7 +56,12 @@ def open_cloud(settings: Settings, name: str) -> Cloud:
     return LabCloud(lab_spec(settings).place(cloud.site or name), cloud.abilities)
 
 
-def _openstack(settings: Settings, name: str, cloud: OpenStackSettings) -> OpenStackCloud:
+def _openstack(settings: Settings, name: str, cloud: OpenStackSettings) -> Cloud:
+    # openstacksdk takes most of a second to import: only who names such a cloud waits for it
+    from intercloud.clouds.openstack.door import Door, options
+    from intercloud.clouds.openstack.provider import OpenStackCloud
+    from intercloud.clouds.openstack.selection import Selection
+
     credential = None
     if cloud.application_credential_id and cloud.application_credential_secret:
         credential = (cloud.application_credential_id, cloud.application_credential_secret.read())

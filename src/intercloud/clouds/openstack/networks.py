@@ -1,6 +1,7 @@
 """A cloud's networks, security groups and ports: read, and made equal to what is wanted. All of it safe to repeat."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -162,7 +163,7 @@ class Networks:
         there = self.groups()
         for group in cluster.groups:
             if group.name not in there:
-                made = self.door.network.create_security_group(name=group.name, description=f"{OURS} {cluster.name}")
+                made = self.door.network.create_security_group(name=group.name, description=OURS)
                 for rule in self.door.network.security_group_rules(security_group_id=made.id):
                     self.door.network.delete_security_group_rule(rule.id)  # what a new one has by itself
                 there[group.name] = made
@@ -240,6 +241,16 @@ class Networks:
         """Delete ports; no error for those that are gone."""
         for port in ports:
             self.door.network.delete_port(port.id, ignore_missing=True)
+
+    def tidy(self) -> None:
+        """Delete subnets and security groups that moves have made here and that nothing uses."""
+        made = self.door.network.subnets(project_id=self.door.project, description=OURS)
+        for subnet in [each for each in made if each.description == OURS]:
+            with suppress(CloudError):  # in use
+                self.door.network.delete_subnet(subnet.id)
+        for group in [each for each in self.groups().values() if each.description == OURS]:
+            with suppress(CloudError):  # in use
+                self.door.network.delete_security_group(group.id)
 
     def of_server(self, server: str) -> list[Any]:
         """Ports that we have made for a server."""

@@ -4,6 +4,7 @@ What a tenant cannot read or write directly goes through the image service: a st
 snapshot, and filled by giving its place the content as an image.
 """
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,8 @@ class OpenStackCloud:
     spool: Path
     selections: Mapping[str, Selection] = field(default_factory=dict)
     operator: Door | None = None
+    _making: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    """Of what servers share: so that one that fails takes nothing away that another is about to use."""
 
     @cached_property
     def images(self) -> Images:
@@ -231,10 +234,11 @@ class OpenStackCloud:
                 raise NotFound(f"{self.name} has no image {disk.image.name} ({disk.image.digest[:19]}…)")
         admit(self.name, server, *self.quota())
         try:
-            self.networks.prepare(cluster)
-            self.servers.prepare_keys(cluster.keys)
-            self.servers.prepare_server_groups(cluster.server_groups)
-            ports = [self.networks.make_port(server.name, nic) for nic in server.nics]
+            with self._making:
+                self.networks.prepare(cluster)
+                self.servers.prepare_keys(cluster.keys)
+                self.servers.prepare_server_groups(cluster.server_groups)
+                ports = [self.networks.make_port(server.name, nic) for nic in server.nics]
             self.servers.make_place(cluster, server, ports, self.contents.blank())
         except CloudError:
             self.delete_server(server.name)
@@ -275,7 +279,9 @@ class OpenStackCloud:
         ports = [*self.networks.of_server(name), *(self.networks.ports(server) if server is not None else ())]
         if server is not None:
             self.servers.delete(server)
-        self.networks.delete_ports(ports)
+        with self._making:
+            self.networks.delete_ports(ports)
+            self.networks.tidy()
         self.contents.drop_snapshots(name)
         self.contents.drop_arrived(name)
         self.contents.drop_blank()

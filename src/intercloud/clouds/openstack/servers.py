@@ -89,7 +89,7 @@ class Servers:
         if self.operator is not None:
             server = self.operator.compute.get_server(server.id)
         if server.user_data:
-            told["user_data"] = base64.b64decode(server.user_data).decode()
+            told["user_data"] = base64.b64decode(server.user_data).decode(errors="surrogateescape")
         return told
 
     def all(self) -> list[Any]:
@@ -164,7 +164,7 @@ class Servers:
         if server.group:
             options["scheduler_hints"] = {"group": self.server_groups()[server.group].id}
         if user_data:
-            options["user_data"] = base64.b64encode(user_data.encode()).decode()
+            options["user_data"] = base64.b64encode(user_data.encode(errors="surrogateescape")).decode()
         made = self.door.compute.create_server(
             name=server.name,
             flavor_id=self.flavor(server).id,
@@ -183,6 +183,9 @@ class Servers:
 
     def start(self, server: Any) -> None:
         """Boot a server, and wait until it runs; nothing happens to one that does."""
+        if server.status == "ERROR":  # a rebuild would help one that has never run, and destroy what any other wrote
+            why = (server.fault or {}).get("message", "Nova says nothing of why")
+            raise CloudError(f"{self.cloud}: {server.name} is in error ({why}); let its operator set that right")
         if state(server) is ServerState.STOPPED:
             self.door.compute.start_server(server.id)
         self.wait(server.id, lambda it: it.status == "ACTIVE" and it.power_state == Power.RUNNING, LONG)
