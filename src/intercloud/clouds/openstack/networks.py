@@ -237,6 +237,13 @@ class Networks:
         except CloudError as error:
             raise CloudError(f"{error} (only who owns network {nic.network} may choose addresses in it)") from error
 
+    def claim(self, server: str, ports: Iterable[Any]) -> None:
+        """Call ports as if we had made them."""
+        for port in ports:
+            name = f"{OURS}{server}:{port.mac_address}"
+            if port.name != name:
+                self.door.network.update_port(port.id, name=name)
+
     def delete_ports(self, ports: Iterable[Any]) -> None:
         """Delete ports; no error for those that are gone."""
         for port in ports:

@@ -192,7 +192,7 @@ class OpenStackCloud:
     def find_image(self, digest: str) -> Image | None:
         """Find a base image."""
         found = self.images.find(digest)
-        return replace(describe(found), digest=digest) if found else None  # type: ignore[type-var]
+        return describe(found) if found else None
 
     def delete_image(self, digest: str) -> None:
         """Delete a base image, unless a server was made from it."""
@@ -277,6 +277,7 @@ class OpenStackCloud:
         """Remove a server with its ports and what we have made of it. Disks are not kept here."""
         server = self.servers.find(name)
         ports = [*self.networks.of_server(name), *(self.networks.ports(server) if server is not None else ())]
+        self.networks.claim(name, ports)  # so that a repeat finds them when their server is gone
         if server is not None:
             self.servers.delete(server)
         with self._making:
