@@ -40,4 +40,3 @@ def cutting(host: str, port: int, after: int, times: int) -> Iterator[str]:
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        server.close()
