@@ -1,5 +1,6 @@
 """A lab of its own for the system tests, with the command line that works on it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +105,20 @@ class House:
         here = homes.pop()
         return here, away_from(here)
 
+    @contextlib.contextmanager
+    def moving(self, here: str, there: str, phase: str, *words: str) -> "Iterator[subprocess.Popen[str]]":
+        """Start a move, and go on as soon as a phase of it has begun."""
+        command = self.command("migrate", "--source", here, "--target", there, *words)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True) as move:
+            assert move.stderr is not None
+            if not any(line.rstrip().endswith(phase) for line in move.stderr):
+                raise AssertionError(f"the move ended before its phase {phase}")
+            yield move
+
     def kill_move(self, here: str, there: str, phase: str, delay: float) -> None:
         """Start a move and kill its program, that long after a phase has begun."""
-        words = self.command("migrate", "--source", here, "--target", there)
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as move:
-            assert move.stderr is not None
-            for line in move.stderr:
-                if line.rstrip().endswith(phase):
-                    break
+        with self.moving(here, there, phase) as move:
             time.sleep(delay)
             os.kill(move.pid, signal.SIGKILL)
 

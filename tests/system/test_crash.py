@@ -79,12 +79,7 @@ class CutOff(unittest.TestCase):
 
     def test_another_process_takes_a_running_move_back(self) -> None:
         self.house.write(probe={"enabled": False})
-        words = self.house.command("migrate", "--source", self.here, "--target", self.there)
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as move:
-            assert move.stderr is not None
-            for line in move.stderr:
-                if line.rstrip().endswith("memory"):
-                    break
+        with self.house.moving(self.here, self.there, "memory") as move:
             run, state = self.house.newest()
             self.assertEqual(state, "running")
             told = self.house.run("migrations", "cancel", run)

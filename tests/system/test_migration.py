@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import unittest
 from dataclasses import replace
 from pathlib import Path
 
 from tests import needs
-from tests.system.house import LABS, NAME, House, away_from
+from tests.system.house import NAME, House, away_from
 
 house: House
 
@@ -90,8 +89,8 @@ class Moves(unittest.TestCase):
 
     def test_a_target_that_dies_in_the_middle_leaves_the_source_as_it_was(self) -> None:
         with self.migration() as running:
-            pid = self.wait_for_target(running)
-            time.sleep(2)
+            pid = house.cloud(self.there).guest("web").pid()
+            assert pid is not None
             os.kill(pid, signal.SIGKILL)
             output, complaint = running.communicate(timeout=120)
         self.assertEqual(running.returncode, 1, complaint)
@@ -100,7 +99,6 @@ class Moves(unittest.TestCase):
 
     def test_ctrl_c_rolls_back(self) -> None:
         with self.migration() as running:
-            self.wait_for_target(running)
             running.send_signal(signal.SIGINT)
             output, complaint = running.communicate(timeout=120)
         self.assertEqual(running.returncode, 1, complaint)
@@ -109,30 +107,15 @@ class Moves(unittest.TestCase):
 
     def test_another_migration_of_the_same_cluster_is_refused_meanwhile(self) -> None:
         with self.migration() as running:
-            self.wait_for_target(running)
             second = house.run("migrate", "--source", self.here, "--target", self.there)
             running.communicate(timeout=120)
         self.assertEqual(second.returncode, 1)
         self.assertIn("another migration of cluster shop is under way", second.stderr)
         self.assertEqual(running.returncode, 0)
 
-    def migration(self) -> "subprocess.Popen[str]":
-        words = ("migrate", "--source", self.here, "--target", self.there, "--output", "json", "--quiet")
-        return subprocess.Popen(
-            house.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    def wait_for_target(self, running: "subprocess.Popen[str]") -> int:
-        """Wait for a server that waits for its memory; returns its process."""
-        pid_file = Path(LABS, NAME, self.there, "servers", "web", "qemu.pid")
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and running.poll() is None:
-            with contextlib.suppress(OSError, ValueError):
-                pid = int(pid_file.read_text())
-                if Path(f"/proc/{pid}").exists():
-                    return pid
-            time.sleep(0.1)
-        raise AssertionError(f"no server came at {self.there}: {running.communicate(timeout=60)}")
+    def migration(self) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
+        """Start a move whose targets wait for their memory."""
+        return house.moving(self.here, self.there, "memory", "--output", "json")
 
     def assert_as_it_was(self, report: dict[str, object]) -> None:
         probe = report["probe"]
