@@ -15,6 +15,9 @@ demo: install ## bring up two clouds on this computer and move a running cluster
 test: install ## run every test; those of the lab need root
 	$(SUDO) env INTERCLOUD_NO_SKIP=$(INTERCLOUD_NO_SKIP) .venv/bin/python -m unittest discover -s tests
 
+test-long: install ## the same, with the tests that take a minute or more each; some 45 minutes
+	$(SUDO) env INTERCLOUD_LONG=1 INTERCLOUD_NO_SKIP=$(INTERCLOUD_NO_SKIP) .venv/bin/python -m unittest discover -s tests
+
 check: install ## formatting, lint, types, directions of imports, budgets
 	.venv/bin/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ."; exit 1; }
 	.venv/bin/ruff check --quiet .

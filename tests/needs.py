@@ -35,6 +35,11 @@ def require(mark: Callable[[type[unittest.TestCase]], type[unittest.TestCase]]) 
         raise unittest.SkipTest(getattr(probe, "__unittest_skip_why__", ""))
 
 
+def long(test: _T) -> _T | None:
+    """Leave a test that takes a minute or more to `make test-long`; a shorter one of its kind is run always."""
+    return test if os.environ.get("INTERCLOUD_LONG") == "1" else None
+
+
 switches = _unless(_missing(("ip", "ethtool", "ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "ovs-ofctl", "ovs-vsctl")))
 """Root and Open vSwitch: switches in network namespaces."""
 

@@ -20,7 +20,7 @@ from intercloud.units import MIB, Bytes
 
 CACHE = Path("/var/cache/intercloud")
 SMALL = Quota(vcpus=4, memory=Bytes(512 * MIB), disk=Bytes(1024 * MIB), image_store=Bytes(48 * MIB))
-SITES = (SiteSpec("lab-a", quota=SMALL), SiteSpec("lab-b", quota=SMALL), SiteSpec("office", cloud=False))
+SITES = (*(SiteSpec(name, quota=SMALL, patience=2.0) for name in ("lab-a", "lab-b")), SiteSpec("office", cloud=False))
 _NUMBERS = count()
 
 

@@ -70,6 +70,7 @@ class Lost(unittest.TestCase):
         self.settle("rollback", self.there, "rolled-back")
         self.assertEqual(self.states(self.here), {ServerState.RUNNING})
 
+    @needs.long
     def test_a_target_that_has_run_is_given_up_when_it_is_lost(self) -> None:
         self.house.kill_move(self.here, self.there, "verify", 0.2)
         self.lose(self.there)

@@ -102,6 +102,7 @@ class Return(unittest.TestCase):
         self.assertEqual((found["strategy"], found["probe"]["tcp"]["broken"]), ("live", 0))
         self.assertEqual(found["probe"]["writes"]["lost"], 0)
 
+    @needs.long
     def test_cold(self) -> None:
         before = self.go("--strategy", "cold")
         found = house.migrate(self.there, self.here, "--strategy", "cold")
@@ -110,6 +111,7 @@ class Return(unittest.TestCase):
         for back in sent(found).values():
             self.assertTrue(CHANGED * MIB <= back < BESIDE * MIB, back)
 
+    @needs.long
     def test_there_live_and_back_warm(self) -> None:
         before = self.go()
         found = house.migrate(self.there, self.here, "--strategy", "warm")
@@ -117,6 +119,7 @@ class Return(unittest.TestCase):
         for back in sent(found).values():
             self.assertTrue(CHANGED * MIB <= back < BESIDE * MIB, back)
 
+    @needs.long
     def test_a_seed_that_has_rotted_is_repaired_by_a_live_move(self) -> None:
         before = self.go()
         self.rot()
@@ -124,6 +127,7 @@ class Return(unittest.TestCase):
         self.assert_returned(found, before)
         self.assert_less_sent(found, before)
 
+    @needs.long
     def test_a_seed_that_has_rotted_is_not_taken_over_by_a_cold_move(self) -> None:
         self.go("--strategy", "cold")
         self.rot()
@@ -136,6 +140,7 @@ class Return(unittest.TestCase):
         self.assertTrue(all(server["disk_digest_equal"] for server in found["servers"]))
         self.assertGreater(min(sent(found).values()), FILLED * MIB)
 
+    @needs.long
     def test_a_live_move_back_that_is_stopped_leaves_nothing(self) -> None:
         self.go()
         self.interrupt(signal.SIGINT)

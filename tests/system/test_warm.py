@@ -124,6 +124,7 @@ class Warm(unittest.TestCase):
         self.assertEqual(cold["probe"]["writes"]["lost"], 0)
         self.assertLess(stopped(warm) / stopped(cold), 1)
 
+    @needs.long
     def test_a_move_that_is_killed_goes_on_from_its_rounds_its_stop_and_its_last_delta(self) -> None:
         for phase in ("rounds", "stop", "last delta"):
             with self.subTest(phase):

@@ -19,9 +19,6 @@ from intercloud.model.server import Server
 from intercloud.model.site import Placement
 from intercloud.units import Bytes
 
-SYNC_TIME = 8.0
-"""Seconds that a guest gets to stop by itself after its power button was pressed."""
-
 END_TIME = 3.0
 """Seconds that a QEMU gets to end by itself."""
 
@@ -121,7 +118,7 @@ class Guest:
         """Press its power button, wait, then cut the power."""
         if self.state() is ServerState.RUNNING:
             qmp.ask(self.files.own_monitor, "system_powerdown")
-            end = time.monotonic() + SYNC_TIME
+            end = time.monotonic() + self.place.spec.patience
             while self.pid() is not None and time.monotonic() < end:
                 time.sleep(0.05)
         self.end()

@@ -41,11 +41,12 @@ DEFAULT_QUOTA = Quota(vcpus=8, memory=Bytes(2 * GIB), disk=Bytes(8 * GIB), image
 
 @dataclass(frozen=True)
 class SiteSpec:
-    """One site. cloud: whether it has servers; else it only has clients."""
+    """One site. cloud: whether it has servers; else it only has clients. patience: seconds for a guest to shut down."""
 
     name: str
     cloud: bool = True
     quota: Quota = DEFAULT_QUOTA
+    patience: float = 8.0
 
 
 DEFAULT_SITES = (SiteSpec("lab-a"), SiteSpec("lab-b"), SiteSpec("office", cloud=False))
