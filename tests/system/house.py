@@ -92,9 +92,14 @@ class House:
         """Migrate, and return the report; the command must succeed."""
         done = self.run("migrate", "--source", source, "--target", target, *words, "--output", "json", "--quiet")
         if done.returncode:
-            raise AssertionError(f"migrate {source} {target} {' '.join(words)}: {done.stderr}")
+            raise AssertionError(f"migrate {source} {target} {' '.join(words)}: {done.stderr}{self.consoles()}")
         report: dict[str, Any] = json.loads(done.stdout)
         return report
+
+    def consoles(self) -> str:
+        """The last words of every guest: whether one of them has crashed is else gone with the lab."""
+        logs = sorted(Path(LABS, NAME).glob("*/servers/*/serial.log"))
+        return "".join(f"\n{path}:\n{path.read_text(errors='replace')[-1500:]}" for path in logs)
 
     def sides(self) -> tuple[str, str]:
         """Say at which of the two clouds the whole shop runs, and which is the other."""
