@@ -27,3 +27,5 @@ fi
 echo "Python packages: testbed/requirements.txt"
 .venv-openstack/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary \
   -r testbed/requirements.txt -c testbed/constraints.txt
+# the clients' side of libvirt, for moves that reach the hypervisors
+.venv/bin/python -m pip install --quiet --disable-pip-version-check libvirt-python==9.0.0

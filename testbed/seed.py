@@ -26,7 +26,7 @@ CATALOG = {
 """Type of service → its name, and the path of its URL."""
 PROJECT = "shop"
 """The tenant's, whose user may nothing that an operator may."""
-FLAVOR = "small"
+FLAVOR, BIGGER = "small", "bigger"
 LONGEST_START = 240.0
 
 
@@ -109,8 +109,9 @@ def resources(cloud: Connection, _: Host) -> None:
     The network is the tenant's own, for only who owns a network may choose MAC and IP addresses in it.
     """
     compute: Any = cloud.compute
-    if named(compute.flavors(), FLAVOR) is None:
-        compute.create_flavor(name=FLAVOR, ram=128, vcpus=1, disk=1)
+    for name, ram in ((FLAVOR, 128), (BIGGER, 192)):
+        if named(compute.flavors(), name) is None:
+            compute.create_flavor(name=name, ram=ram, vcpus=1, disk=1)
     network: Any = cloud.network
     keystone: Any = cloud.identity
     if named(network.networks(), PROJECT) is None:

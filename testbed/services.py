@@ -109,7 +109,8 @@ def start_ground(host: Host) -> None:
         _start_switch(host)
     for daemon in ("virtlogd", "libvirtd"):
         if not runs_on(host, daemon):
-            start_on(host, daemon, [daemon, "-f", f"/etc/libvirt/{daemon}.conf"])
+            listen = ["--listen"] if daemon == "libvirtd" else []
+            start_on(host, daemon, [daemon, *listen, "-f", f"/etc/libvirt/{daemon}.conf"])
     wait_until(lambda: run_on(host, ["virsh", "-q", "version"]), f"{host.name}: libvirt", 30, 0.2)
 
 

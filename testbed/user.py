@@ -6,6 +6,7 @@ from typing import Any
 
 from intercloud.control.process import SOCKET_FILE
 from testbed import network
+from testbed.host import enter
 from testbed.layout import CONTROL, HOSTS, LAB, PASSWORD, ROOT, Host
 from testbed.seed import PROJECT
 
@@ -27,6 +28,12 @@ def entry(host: Host, project: str) -> dict[str, Any]:
     }
 
 
+def hypervisors(host: Host) -> dict[str, Any]:
+    """How its only computer's hypervisor is reached. beside: valid until it is switched off."""
+    uri = f"qemu+tcp://{host.address}/system"
+    return {"libvirt": uri, "address": host.wan_address, "local": host.address, "beside": list(enter(host, []))}
+
+
 def cloud(host: Host, *, operator: bool) -> dict[str, Any]:
     """A cloud's entry in the configuration."""
     border = network.site(host)
@@ -34,6 +41,7 @@ def cloud(host: Host, *, operator: bool) -> dict[str, Any]:
         "type": "openstack",
         "cloud": host.name,
         "operator": f"{host.name}-operator" if operator else None,
+        "hypervisors": hypervisors(host) if operator else None,
         "border": {
             "ovsdb": border.ovsdb,
             "bridge": border.bridge,
@@ -63,6 +71,7 @@ def write(folder: Path = FOLDER, project: str = PROJECT, *, operator: bool = Tru
         },
         "sdn": {"control": str(CONTROL / SOCKET_FILE)},
         "migration": {"state": str(folder / "runs")},
+        "probe": {"udp_per_second": 200},  # a thousand would take half a processor from both clouds
     }
     path = folder / "config.json"
     path.write_text(json.dumps(configuration, indent=1))

@@ -84,16 +84,37 @@ class Selection(Part):
     health: str | None = None
 
 
+class Hypervisors(Part):
+    """How an OpenStack cloud's hosts are reached; {host} stands for Nova's name of one. The URI may stand alone.
+
+    libvirt: URI ('qemu+tls://{host}/system'). address: of the host on the WAN, for memories and disks; local: where
+    this program reads its disks. beside: words before a command that shall run there; needed only where the host's
+    switch is Open vSwitch in user space.
+    """
+
+    libvirt: str
+    address: str = "{host}"
+    local: str = "{host}"
+    beside: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def alone(cls, given: object) -> object:
+        """Take the URI alone."""
+        return {"libvirt": given} if isinstance(given, str) else given
+
+
 class OpenStackCloud(Part):
     """An OpenStack cloud: an entry of clouds.yaml, or an address with credentials by reference.
 
     operator: an entry of clouds.yaml with an operator's rights, for what a tenant may not: to read user data, to make
-    flavors. border: where its networks meet the other clouds'. clusters: name → servers, besides those that carry its
-    name as metadatum 'intercloud:cluster'.
+    flavors, to see where a server runs. hypervisors: with them servers move live. border: where its networks meet the
+    other clouds'. clusters: name → servers, besides those that carry its name as metadatum 'intercloud:cluster'.
     """
 
     type: Literal["openstack"]
     border: Border
+    hypervisors: Hypervisors | None = None
     clusters: dict[str, Selection] = Field(default_factory=dict)
     cloud: str | None = None
     operator: str | None = None
@@ -111,6 +132,8 @@ class OpenStackCloud(Part):
                 "give 'cloud' (an entry of clouds.yaml), or 'auth_url', 'application_credential_id' and "
                 "'application_credential_secret'"
             )
+        if self.hypervisors and not self.operator:
+            raise ValueError("'hypervisors' needs 'operator': only an operator is told where a server runs")
         return self
 
 

@@ -246,7 +246,7 @@ class Disks(unittest.TestCase):
         left = self.source.disk.offered(COPIED + "-other")
         with self.assertRaises(MonitorError):
             left.__enter__()
-        self.source.qemu.execute("nbd-server-start", addr={"type": "unix", "data": {"path": self.source.disk.socket}})
+        self.source.qemu.execute("nbd-server-start", addr={"type": "unix", "data": {"path": self.source.disk.place}})
         self.source.qemu.execute("block-export-add", type="nbd", id="digest", name="digest", node_name="disk")
         seen = {"node": "disk", "name": "since-seen", "granularity": BLOCK}
         self.source.qemu.execute("block-dirty-bitmap-add", **seen)

@@ -3,11 +3,13 @@
 import base64
 import time
 import unittest
+from collections.abc import Callable
 from typing import Any
 
 from openstack.connection import Connection
+from openstack.exceptions import NotFoundException
 from testbed.layout import LAB, Host
-from testbed.seed import FLAVOR, PROJECT, connect, named
+from testbed.seed import BIGGER, FLAVOR, PROJECT, connect, named
 
 from intercloud.clouds.lab import demo
 from intercloud.clouds.lab.demo import NETWORK
@@ -24,6 +26,7 @@ class Tenant:
 
     def __init__(self, test: unittest.TestCase, host: Host) -> None:
         self.test = test
+        self.host = host
         self.cloud: Connection = connect(host, PROJECT, PROJECT)
         test.addCleanup(self.cloud.close)
         self.compute: Any = self.cloud.compute
@@ -73,22 +76,78 @@ class Tenant:
         self.test.addCleanup(image.delete_image, made)
         return made
 
-    def wait_up(self, server: Any) -> str:
-        """Wait until a server's application runs; returns the boot id that its console tells."""
+    def wait_up(self, server: Any) -> None:
+        """Wait until a server's application runs."""
         self.compute.wait_for_server(server, interval=1, wait=120)
+        self.until(lambda: self.boot_id(server) is not None, f"{server.name} tells of its application")
+
+    def boot_id(self, server: Any) -> str | None:
+        """What a server's console tells of its latest boot."""
+        try:
+            said = self.compute.get_server_console_output(server)["output"]
+        except NotFoundException:  # it is being started
+            return None
+        _, found, rest = said.rpartition(f"GUEST-UP name={server.name} ")
+        return rest.partition("boot_id=")[2].split()[0] if found and "boot_id=" in rest else None
+
+    def goes_on(self, server: Any) -> None:
+        """Do with a server all that Nova lets its user do, one after the other; each must have its effect."""
+        compute, test = self.compute, self.test
+
+        def reaches(status: str) -> None:
+            compute.wait_for_server(server, status, interval=0.5, wait=120)
+
+        compute.pause_server(server)
+        reaches("PAUSED")
+        compute.unpause_server(server)
+        reaches("ACTIVE")
+        snapshot = compute.create_server_image(server, f"{server.name}-snapshot", wait=True, timeout=120)
+        self.cloud.image.delete_image(snapshot)
+        (port,) = self.network.ports(device_id=server.id)
+        group = self.network.create_security_group(name="more")
+        compute.add_security_group_to_server(server, group)
+        test.assertIn(group.id, self.network.get_port(port.id).security_group_ids)
+        compute.remove_security_group_from_server(server, group)
+        test.assertNotIn(group.id, self.network.get_port(port.id).security_group_ids)
+        more = self.network.create_port(network_id=port.network_id)
+        compute.create_server_interface(server, port_id=more.id)
+        test.assertEqual(len(list(compute.server_interfaces(server))), 2)
+        compute.delete_server_interface(more.id, server)
+        self.until(lambda: len(list(compute.server_interfaces(server))) == 1, "a card that was taken away")
+        booted: set[str | None] = {self.boot_id(server), None}
+
+        def boots(what: str) -> None:
+            self.until(lambda: self.boot_id(server) not in booted, what)
+            booted.add(self.boot_id(server))
+
+        compute.reboot_server(server, "SOFT")
+        reaches("ACTIVE")
+        boots("soft reboot")
+        compute.reboot_server(server, "HARD")
+        reaches("ACTIVE")
+        boots("hard reboot")
+        compute.stop_server(server)
+        reaches("SHUTOFF")
+        compute.start_server(server)
+        reaches("ACTIVE")
+        boots("start")
+        compute.resize_server(server, named(compute.flavors(), BIGGER).id)
+        reaches("VERIFY_RESIZE")
+        compute.confirm_server_resize(server)
+        reaches("ACTIVE")
+        boots("resize")
+
+    def until(self, true: Callable[[], bool], what: str) -> None:
+        """Wait for something."""
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            _, found, said = self.compute.get_server_console_output(server)["output"].rpartition(
-                f"GUEST-UP name={server.name} "
-            )
-            if found and "boot_id=" in said:
-                return str(said.partition("boot_id=")[2].split()[0])
-            time.sleep(1)
-        raise AssertionError(f"{server.name} says nothing of its application within 60 s")
+        while not true():
+            self.test.assertLess(time.monotonic(), deadline, what)
+            time.sleep(0.5)
 
     def sweep(self) -> None:
         """Delete what moves have brought, whatever became of them."""
         for server in self.compute.servers():
+            self.compute.unlock_server(server)
             self.compute.delete_server(server)
             self.compute.wait_for_delete(server, interval=1, wait=60)
         for port in self.network.ports():

@@ -11,8 +11,10 @@ from typing import Any
 
 from tenant import TIERS, Tenant
 from testbed import user
+from testbed.host import enter
 from testbed.layout import CONTROL, HOSTS, Host
 
+from intercloud.clouds.run import run
 from intercloud.control import process
 from intercloud.control.client import ControlClient
 
@@ -20,7 +22,7 @@ PROGRAM = Path(__file__).parents[2] / "migrate.py"
 NAMES = tuple(server.name for server in TIERS)
 
 
-class Cold(unittest.TestCase):
+class Moves(unittest.TestCase):
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -51,27 +53,51 @@ class Cold(unittest.TestCase):
         moved = [image.name for image in tenant.cloud.image.images() if "mov" in image.name]
         self.assertEqual(moved, [])
 
-    def test_there_and_back(self) -> None:
-        here, there = HOSTS
-        source, target = Tenant(self, here), Tenant(self, there)
+    def test_live_there_and_back_and_cold_there_and_back(self) -> None:
+        source, target = self.booted()
+        for strategy in ("live", "cold"):
+            for here, there in ((source, target), (target, source)):
+                with self.subTest(f"{strategy} to {there.host.name}"):
+                    self.moved(strategy, self.migrate(here.host, there.host, "--strategy", strategy))
+                    self.assertEqual(self.names(there), sorted(NAMES))
+                    self.assert_nothing_left(here)
+                    self.assert_consistent(there)
+
+    def booted(self) -> tuple[Tenant, Tenant]:
+        """Boot the cluster at the first cloud; what moves have made of it is swept away at both, before its parts."""
+        source, target = (Tenant(self, host) for host in HOSTS)
+        servers = source.boot(*NAMES)
         for tenant in (source, target):
             self.addCleanup(tenant.sweep)
-        servers = source.boot(*NAMES)
         for server in servers:
             source.wait_up(server)
-        self.moved(self.migrate(here, there))
-        self.assertEqual(self.names(target), sorted(NAMES))
-        self.assert_nothing_left(source)
-        self.moved(self.migrate(there, here))
-        self.assertEqual(self.names(source), sorted(NAMES))
-        self.assert_nothing_left(target)
+        return source, target
 
-    def moved(self, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    def assert_consistent(self, tenant: Tenant) -> None:
+        """Nova, Neutron and libvirt agree on what is there."""
+        for server in tenant.compute.servers():
+            self.assertEqual((server.status, server.power_state, server.is_locked), ("ACTIVE", 1, False), server.name)
+            (port,) = tenant.network.ports(device_id=server.id)
+            self.assertEqual(port.status, "ACTIVE", server.name)
+        running = run(enter(tenant.host, ["virsh", "-q", "list", "--uuid"])).split()
+        self.assertEqual(sorted(running), sorted(server.id for server in tenant.compute.servers()))
+
+    def test_nova_does_all_with_a_server_that_came_live(self) -> None:
+        source, target = self.booted()
+        self.moved("live", self.migrate(source.host, target.host, "--strategy", "live"))
+        server = next(each for each in target.compute.servers() if each.name == "web")
+        target.goes_on(server)
+        target.compute.delete_server(server)
+        target.compute.wait_for_delete(server, interval=1, wait=60)
+
+    def moved(self, strategy: str, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         self.assertEqual(done.returncode, 0, done.stderr)
         found: dict[str, Any] = json.loads(done.stdout)
         self.assertEqual(found["status"], "completed", found["message"])
-        self.assertEqual({server["strategy"] for server in found["servers"]}, {"cold"})
+        self.assertEqual({server["strategy"] for server in found["servers"]}, {strategy})
         self.assertTrue(all(server["disk_digest_equal"] for server in found["servers"]))
+        if strategy == "live":
+            self.assertEqual((found["probe"]["tcp"]["broken"], found["probe"]["writes"]["lost"]), (0, 0))
         return found
 
 

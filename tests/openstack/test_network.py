@@ -33,7 +33,9 @@ class Border(unittest.TestCase):
     def test_traffic_follows_the_cutover_from_neutron_to_neutron(self) -> None:
         tenants = [Tenant(self, host) for host in HOSTS]
         servers = [tenant.boot("db")[0] for tenant in tenants]
-        boots = [tenant.wait_up(server) for tenant, server in zip(tenants, servers, strict=True)]
+        for tenant, server in zip(tenants, servers, strict=True):
+            tenant.wait_up(server)
+        boots = [str(tenant.boot_id(server)) for tenant, server in zip(tenants, servers, strict=True)]
         self.assertNotEqual(*boots)
         names = [host.name for host in HOSTS]
         with ControlClient(CONTROL / process.SOCKET_FILE) as control:

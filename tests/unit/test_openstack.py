@@ -12,9 +12,10 @@ from openstack.network.v2.port import Port
 from openstack.network.v2.security_group_rule import SecurityGroupRule
 from openstack.network.v2.subnet import Subnet
 
+from intercloud.clouds.openstack.domain import alias, devices, incoming, receiving, root_node
 from intercloud.clouds.openstack.door import translate
 from intercloud.clouds.openstack.images import describe
-from intercloud.clouds.openstack.names import DIGEST, KEY, WAITS
+from intercloud.clouds.openstack.names import DIGEST, FOR_CONTENT, KEY, WAITS
 from intercloud.clouds.openstack.networks import derived_key, free_ranges, key, read_network, read_nic, read_rule
 from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.openstack.servers import own_metadata, state
@@ -134,7 +135,9 @@ class Places(unittest.TestCase):
         return Server("db", 1, Bytes(1), (Disk("root", Bytes(1), image),), (), metadata)
 
     def test_what_is_written_on_a_place(self) -> None:
-        told = own_metadata(Cluster("shop", (), (), "http://x/"), self.server(role="db", user_data="secret"))
+        told = own_metadata(
+            Cluster("shop", (), (), "http://x/"), self.server(role="db", user_data="secret"), FOR_CONTENT
+        )
         self.assertEqual(told["role"], "db")
         self.assertNotIn("secret", told.values())
         self.assertEqual(told["intercloud:cluster"], "shop")
@@ -142,7 +145,33 @@ class Places(unittest.TestCase):
 
     def test_what_is_too_long_is_told(self) -> None:
         with self.assertRaisesRegex(CloudError, "db: its metadatum role is longer than 255 characters"):
-            own_metadata(Cluster("shop", (), ()), self.server(role="x" * 256))
+            own_metadata(Cluster("shop", (), ()), self.server(role="x" * 256), FOR_CONTENT)
+
+
+class Domains(unittest.TestCase):
+    XML = """<domain type="kvm"><name>i</name><devices>
+        <disk><target dev="vda" bus="virtio"/><alias name="virtio-disk0"/></disk>
+        <disk><target dev="hda" bus="ide"/><alias name="ide0-0-0"/></disk>
+        <interface type="ethernet"><target dev="tap1"/></interface><interface><target dev="tap2"/></interface>
+        </devices></domain>"""
+
+    def test_one_that_waits_for_its_memory_says_so(self) -> None:
+        self.assertEqual(incoming(self.XML), [])
+        changed = receiving(self.XML)
+        self.assertEqual(incoming(changed), ["-incoming", "defer"])
+        self.assertEqual(devices(changed), ["tap1", "tap2"])
+
+    def test_the_node_under_a_disk(self) -> None:
+        blocks: list[dict[str, Any]] = [
+            {"qdev": "ide0-0-0", "inserted": {"node-name": "cd"}},
+            {"qdev": "/machine/peripheral/virtio-disk0/virtio-backend", "inserted": {"node-name": "libvirt-2-format"}},
+        ]
+        self.assertEqual(alias(self.XML, "vda"), "virtio-disk0")
+        self.assertEqual(root_node(blocks, "virtio-disk0"), "libvirt-2-format")
+        with self.assertRaisesRegex(CloudError, "no disk vdb"):
+            alias(self.XML, "vdb")
+        with self.assertRaisesRegex(CloudError, "no disk virtio-disk1"):
+            root_node(blocks, "virtio-disk1")
 
 
 class Selections(unittest.TestCase):

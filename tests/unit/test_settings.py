@@ -6,7 +6,7 @@ from pathlib import Path
 
 from intercloud.clouds.ability import Ability
 from intercloud.errors import ConfigError
-from intercloud.settings import LabCloud, SecretFrom, Settings, load
+from intercloud.settings import Hypervisors, LabCloud, SecretFrom, Settings, load
 
 
 class Load(unittest.TestCase):
@@ -65,6 +65,19 @@ class Load(unittest.TestCase):
     def test_a_missing_file_is_told(self) -> None:
         with self.assertRaisesRegex(ConfigError, "cannot be read: No such file"):
             load(self.file)
+
+    def test_hypervisors_need_an_operator(self) -> None:
+        border = dict.fromkeys(("ovsdb", "controller", "address"), "x") | {"underlay": {}, "fabrics": {}}
+        border["datapath_id"] = "00000000000000a1"
+        cloud = {"type": "openstack", "cloud": "o", "border": border, "hypervisors": "qemu+ssh://{host}/system"}
+        said = "\n".join(self.mistakes({"clouds": {"o": cloud}}))
+        self.assertIn("'hypervisors' needs 'operator'", said)
+
+
+class Hosts(unittest.TestCase):
+    def test_an_address_alone_is_that_of_libvirt(self) -> None:
+        found = Hypervisors.model_validate("qemu+tls://{host}/system")
+        self.assertEqual((found.libvirt, found.address), ("qemu+tls://{host}/system", "{host}"))
 
 
 class Secrets(unittest.TestCase):

@@ -1,18 +1,23 @@
 """From settings to what they name."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec, SiteSpec, WanSpec
 from intercloud.clouds.port import Cloud
 from intercloud.clouds.reach import End
 from intercloud.control.process import SOCKET_FILE
-from intercloud.errors import NotFound
+from intercloud.errors import ConfigError, NotFound
 from intercloud.model.site import Quota, Site
 from intercloud.service import Service
-from intercloud.settings import Border, LabSite, Settings
+from intercloud.settings import Border, Hypervisors, LabSite, Settings
 from intercloud.settings import OpenStackCloud as OpenStackSettings
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
+
+if TYPE_CHECKING:
+    from intercloud.clouds.openstack.hypervisor import Guest
 
 CLIENT = "client"
 """Name of the lab's client, from which the application is watched."""
@@ -74,7 +79,23 @@ def _openstack(settings: Settings, name: str, cloud: OpenStackSettings) -> Cloud
         settings.migration.state / "contents",
         {each: Selection(**wanted.model_dump()) for each, wanted in cloud.clusters.items()},
         Door(name, options(cloud.operator, None, cloud.region_name, cloud.cacert, None)) if cloud.operator else None,
+        _hosts(name, cloud.hypervisors) if cloud.hypervisors else None,
     )
+
+
+def _hosts(cloud: str, where: Hypervisors) -> Callable[[str, str, str, str], "Guest"]:
+    try:
+        from intercloud.clouds.openstack.hypervisor import Guest, Host
+    except ImportError as error:
+        missing = "libvirt-python is not installed, which 'hypervisors' needs; run: pip install libvirt-python"
+        raise ConfigError(f"cloud {cloud}", [missing]) from error
+
+    def find(host: str, number: str, name: str, root: str) -> Guest:
+        words = (where.libvirt, where.address, where.local, *where.beside)
+        uri, address, local, *beside = (word.replace("{host}", host) for word in words)
+        return Guest(Host(uri, address, local, tuple(beside)), number, name, root)
+
+    return find
 
 
 def _end(name: str, border: Border) -> End:

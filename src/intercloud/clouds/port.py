@@ -95,11 +95,13 @@ class Monitor:
     """Where a hypervisor's monitor is. path: its QMP socket; nodes: disk name → block node under the guest's disk.
 
     beside: words before a command that shall run beside that hypervisor, where it can reach what the hypervisor can.
+    reading: host and port at which it may offer its disks to be read; None: at a socket beside that of its monitor.
     """
 
     path: str
     nodes: Mapping[str, str]
     beside: tuple[str, ...] = ()
+    reading: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Landing:
     memory_uri: what QEMU's migrate-incoming and migrate take.
     nbd_host, nbd_port: where its NBD server shall listen for the mirror. placement: where its cards are.
     seeds: names of those disks that were not empty when it was made: they hold what was kept when it left.
+    bare: its disks do not lie over their images, so these must cross with them.
     """
 
     monitor: Monitor
@@ -117,6 +120,7 @@ class Landing:
     nbd_port: int
     placement: Placement
     seeds: frozenset[str] = frozenset()
+    bare: bool = False
 
 
 Progress = Callable[[Bytes], None]
@@ -217,13 +221,16 @@ class Compute(Protocol):
 class Hypervisor(Protocol):
     """What a live move needs; only clouds with Ability.HYPERVISOR have it."""
 
-    def monitor(self, name: str) -> Monitor:
-        """Find the monitor of a running or paused server. Raises NotFound when there is no such process."""
+    def monitor(self, name: str, *, claim: bool = False) -> Monitor:
+        """Find the monitor of a running or paused server. Raises NotFound when there is no such process.
+
+        claim: let nobody else command this server through its cloud until it is adopted, started or deleted.
+        """
 
     def receive_server(self, cluster: Cluster, server: Server) -> Landing:
         """Make a server that waits for its memory (-incoming defer, -S), its disks as those of create_server.
 
-        Counts against the quota from now on. Raises as create_server does; delete_server removes it.
+        It is claimed, and counts against the quota from now on. Raises as create_server does; delete_server removes it.
         """
 
 

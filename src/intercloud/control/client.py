@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from intercloud.control.messages import (
+    Announce,
     Ask,
     Cutover,
     Drop,
@@ -102,6 +103,10 @@ class ControlClient:
         """
         done: Cutover = adapter(Cutover).validate_python(self._ask(Move(moves)))
         return done
+
+    def announce(self) -> None:
+        """Let the clouds' own fabrics learn at once where every endpoint is, after servers have begun to run."""
+        self._ask(Announce())
 
     def registry(self) -> Registry:
         """Read all that is wanted of the switches."""

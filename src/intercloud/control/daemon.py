@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from intercloud.control.controller import Controller
 from intercloud.control.messages import (
+    Announce,
     Ask,
     Cutover,
     Drop,
@@ -95,6 +96,8 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
                 self._controller.unplug(request)
             case Move():
                 return adapter(Cutover).dump_json(self._controller.move(request))
+            case Announce():
+                self._controller.announce()
             case Ask("registry"):
                 return adapter(Registry).dump_json(self._controller.registry)
             case Ask():

@@ -64,6 +64,13 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Announce:
+    """Let the clouds' own fabrics learn at once where every endpoint is, rather than with the next pass."""
+
+    kind: Literal["announce"] = "announce"
+
+
+@dataclass(frozen=True)
 class Ask:
     """Ask for the registry or the status."""
 
@@ -71,7 +78,7 @@ class Ask:
     kind: Literal["ask"] = "ask"
 
 
-Request = Put | Drop | Plug | Unplug | Move | Ask
+Request = Put | Drop | Plug | Unplug | Move | Announce | Ask
 
 
 @dataclass(frozen=True)

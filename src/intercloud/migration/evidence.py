@@ -20,6 +20,8 @@ STATES = {
     ServerState.ABSENT: Source.GONE,
     ServerState.INCOMING: Source.UNKNOWN,
 }
+NOT_OWN = (None, ServerState.ABSENT, ServerState.INCOMING)
+"""How a server of the target's own never is; to read all that it has takes a real cloud a second."""
 STATUS = {
     "setup": Memory.COPYING,
     "active": Memory.COPYING,
@@ -36,17 +38,12 @@ STATUS = {
 
 def look(world: World) -> dict[str, Evidence]:
     """Look at every server, at the same time. What cannot be seen is UNKNOWN or UNSURE; nothing is guessed."""
-    try:
-        own: Collection[str] | None = {s.name for s in world.target.cluster(world.plan.cluster.name).servers}
-    except NotFound:
-        own = ()
-    except CloudUnreachable as error:
-        log.info("the target cannot be seen: %s", error)
-        own = None
     flows = _flows(world)
+    states = dict(zip(world.moving, world.each(lambda moving: _state(moving.target), world.moving), strict=True))
+    own = _own(world) if any(state not in NOT_OWN for state in states.values()) else ()
 
     def one(moving: Moving) -> Evidence:
-        source, target = _source(world, moving), _target(world, moving, own)
+        source, target = _source(world, moving), _target(world, moving, states[moving.name], own)
         transfer, disks = Memory.IDLE, _noted(moving.notes)
         if world.plan.strategy is Strategy.LIVE and source in (Source.RUNS, Source.HALTED):
             try:
@@ -80,8 +77,18 @@ def _source(world: World, moving: Moving) -> Source:
     return STATES[state]
 
 
-def _target(world: World, moving: Moving, own: Collection[str] | None) -> Target:
-    state = _state(moving.target) if own is not None else None
+def _own(world: World) -> Collection[str] | None:
+    """Names of the servers that the target counts as its own; None when it cannot be seen."""
+    try:
+        return {server.name for server in world.target.cluster(world.plan.cluster.name).servers}
+    except NotFound:
+        return ()
+    except CloudUnreachable as error:
+        log.info("the target cannot be seen: %s", error)
+        return None
+
+
+def _target(world: World, moving: Moving, state: ServerState | None, own: Collection[str] | None) -> Target:
     if state is None or own is None:
         return Target.LOST if world.plan.target in world.vouched else Target.UNKNOWN
     if state is ServerState.ABSENT:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -233,6 +233,11 @@ class World:
         for mac, port in placement.ports.items():
             if mac not in endpoints or endpoints[mac].ports.get(self.there) != port:
                 self.control.plug(mac, self.there, port)
+
+    def announce(self) -> None:
+        """Let the clouds' fabrics find servers that have just begun to run; the controller does so by itself, later."""
+        with suppress(ControlError):
+            self.control.announce()
 
     def enter(self, name: str, number: int, count: int) -> None:
         """Tell the user what begins."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 from intercloud.clouds.port import Monitor
 from intercloud.errors import MonitorError, TransferError
@@ -95,10 +96,13 @@ def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 def marked_blocks(uri: str, bitmap: str) -> frozenset[int]:
     """Numbers of the blocks that an exported dirty bitmap marks."""
+    parts = urlsplit(uri)
     path = uri.partition("socket=")[2].replace(",", ",,")
-    name = uri.removeprefix("nbd+unix:///").partition("?")[0]
+    server = f"unix,server.path={path}"
+    if parts.hostname:
+        server = f"inet,server.host={parts.hostname},server.port={parts.port}"
     context = f"x-dirty-bitmap=qemu:dirty-bitmap:{bitmap}"
-    image = f"driver=nbd,server.type=unix,server.path={path},export={name},{context}"
+    image = f"driver=nbd,server.type={server},export={parts.path.removeprefix('/')},{context}"
     # qemu-img shows a dirty bitmap as block status: dirty is 'data: false'
     return frozenset(_blocks(_map("--image-opts", image), lambda extent: not extent["data"]))
 
@@ -131,16 +135,31 @@ def note_writes(qemu: Qmp, monitor: Monitor, bitmap: str) -> list[Promise]:
 
 @dataclass(frozen=True)
 class LiveDisk:
-    """A disk of a QEMU that runs or is paused. socket: path at which that QEMU shall offer it, beside its cloud."""
+    """A disk of a QEMU that runs or is paused. place: where that QEMU shall offer it: a path, or a host and a port."""
 
     qemu: Qmp
     node: str
-    socket: str
+    place: str | tuple[str, int]
 
     @staticmethod
     def at(monitor: Monitor, qemu: Qmp, disk: str) -> "LiveDisk":
         """A disk by its name."""
-        return LiveDisk(qemu, monitor.nodes[disk], str(Path(monitor.path).with_suffix(".digest")))
+        socket = str(Path(monitor.path).with_suffix(".digest"))
+        return LiveDisk(qemu, monitor.nodes[disk], monitor.reading or socket)
+
+    @property
+    def address(self) -> dict[str, object]:
+        """The place as QMP spells it."""
+        if isinstance(self.place, str):
+            return {"type": "unix", "data": {"path": self.place}}
+        return {"type": "inet", "data": {"host": self.place[0], "port": str(self.place[1])}}
+
+    @property
+    def uri(self) -> str:
+        """The offer there."""
+        if isinstance(self.place, str):
+            return f"nbd+unix:///{EXPORT}?socket={self.place}"
+        return f"nbd://{self.place[0]}:{self.place[1]}/{EXPORT}"
 
     def note_writes(self, bitmap: str) -> None:
         """Note from now on which blocks are written. What an earlier bitmap of that name noted is forgotten."""
@@ -193,12 +212,12 @@ class LiveDisk:
         An offer that a killed program left behind is replaced.
         """
         self.withdraw()
-        self.qemu.execute("nbd-server-start", addr={"type": "unix", "data": {"path": self.socket}})
+        self.qemu.execute("nbd-server-start", addr=self.address)
         try:
             self.qemu.execute(
                 "block-export-add", type="nbd", id=EXPORT, name=EXPORT, node_name=self.node, bitmaps=bitmaps
             )
-            yield f"nbd+unix:///{EXPORT}?socket={self.socket}"
+            yield self.uri
         finally:
             self.qemu.execute("nbd-server-stop")
 

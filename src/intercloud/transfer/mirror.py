@@ -90,7 +90,7 @@ class Mirror:
                 device=self.here.nodes[disk.name],
                 target=_job(disk),
                 # what lies under an overlay is at the target already, unless a seed's overlay hides it there
-                sync="top" if disk.image and disk.name not in seeds else "full",
+                sync="top" if disk.image and disk.name not in seeds and not landing.bare else "full",
                 copy_mode="write-blocking",
             )
 

@@ -1,6 +1,6 @@
 """NBD as two programs of ours speak it: the fixed newstyle handshake, simple requests, simple replies.
 
-Read what a server at a unix socket offers, any bytes in any order, which no program at hand does.
+Read what a server offers, any bytes in any order, which no program at hand does.
 github.com/NetworkBlockDevice/nbd, doc/proto.md.
 """
 
@@ -48,16 +48,18 @@ def open_export(server: socket.socket, name: str) -> tuple[Bytes, int]:
 class Reader:
     """One connection to one export. size: bytes of the export. Use as a context manager.
 
-    uri: nbd+unix:///EXPORT?socket=PATH. Every method raises TransferError when the server goes away or says no.
+    uri: nbd+unix:///EXPORT?socket=PATH, or nbd://HOST:PORT/EXPORT.
+    Every method raises TransferError when the server goes away or says no.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
         parts = urlsplit(uri)
-        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket = socket.socket(socket.AF_INET if parts.hostname else socket.AF_UNIX)
         self._socket.settimeout(PATIENCE)
         try:
-            self._socket.connect(parse_qs(parts.query)["socket"][0])
+            place = (parts.hostname, parts.port) if parts.hostname else parse_qs(parts.query)["socket"][0]
+            self._socket.connect(place)
             self.size, _ = open_export(self._socket, parts.path.removeprefix("/"))
         except OSError as error:
             self._socket.close()

@@ -261,8 +261,8 @@ class LabCloud:
 
     # Hypervisor
 
-    def monitor(self, name: str) -> Monitor:
-        """Find the monitor of a server whose process lives."""
+    def monitor(self, name: str, *, claim: bool = False) -> Monitor:  # noqa: ARG002
+        """Find the monitor of a server whose process lives. Nobody else commands a lab's servers."""
         self.require_hypervisor()
         guest = self.guest(name)
         if guest.pid() is None:

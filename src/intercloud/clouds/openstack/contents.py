@@ -1,6 +1,7 @@
 """Contents of images and disks, as a tenant reads and writes them: by way of the image service and a local file."""
 
 import os
+import struct
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ from intercloud.clouds.run import run
 from intercloud.errors import CloudError, NotFound, TransferError
 from intercloud.model.server import Image
 from intercloud.units import Bytes
+
+HALT = b"\xfa\xf4\xeb\xfd"
+"""A boot sector's `cli`, `hlt` and once more `hlt`: else the firmware looks for something to boot for ever, busily."""
+BLANK_SIZE = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,10 @@ class Contents:
             if found:
                 return found[0]
             with self.file() as path:
-                path.write_bytes(bytes(64 * 1024))
-                image = Image("", "blank, for servers that are being moved", Bytes(0), "raw")
+                raw = path.with_suffix(".raw")
+                raw.write_bytes(blank_disk())
+                run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(path)])
+                image = Image("", "blank, for servers that are being moved", Bytes(0), "qcow2")
                 # Nova gives a guest a minute to shut down, and there is none in it
                 return self.images.upload(path, image, BLANK, os_shutdown_timeout="0")
 
@@ -141,6 +148,13 @@ class Contents:
             if not any(WAITS in each.metadata for each in self.servers.all()):
                 for image in self.images.tagged(BLANK):
                     self.images.delete(image)
+
+
+def blank_disk() -> bytes:
+    """Make a disk that holds nothing, and whose boot halts. One partition: Nova refuses a boot sector without any."""
+    first, kind, count = 1, 0xDA, BLANK_SIZE // 512 - 1  # 0xDA: data without a file system
+    table = struct.pack("<B3xB3xII", 0, kind, first, count).ljust(64, b"\0")
+    return (HALT.ljust(446, b"\0") + table + b"\x55\xaa").ljust(BLANK_SIZE, b"\0")
 
 
 def share_of(moved: Bytes, progress: Progress) -> Callable[[float], object]:

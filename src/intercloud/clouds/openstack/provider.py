@@ -5,19 +5,20 @@ snapshot, and filled by giving its place the content as an image.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intercloud.clouds import reach
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.openstack.contents import Contents
 from intercloud.clouds.openstack.door import Door
 from intercloud.clouds.openstack.images import Images, describe
-from intercloud.clouds.openstack.names import BASE, CLUSTER, HEALTH, ROOT, WAITS
+from intercloud.clouds.openstack.names import BASE, BLANK, CLUSTER, FOR_CONTENT, FOR_MEMORY, HEALTH, ROOT, WAITS
 from intercloud.clouds.openstack.networks import Networks, port_losses, read_nic
 from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.openstack.servers import GIB_IN_MIB, Servers, state
@@ -29,8 +30,14 @@ from intercloud.model.server import Cluster, Disk, Image, Nic, Server
 from intercloud.model.site import Placement, Quota, Site, WanPath
 from intercloud.units import MIB, Bytes, show_bytes
 
+TRIES = 3
+NOTICES = 5.0
+"""Seconds from when Nova is told that a domain has stopped until it has acted on it."""
 UNLIMITED = 1 << 62
 """Bytes; Nova and Glance tell of no limit."""
+
+if TYPE_CHECKING:  # libvirt is there only where servers move live
+    from intercloud.clouds.openstack.hypervisor import Guest
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class OpenStackCloud:
 
     site: its border, as the control layer sees it; ends: this border and others' → how the paths to them are measured.
     operator: what reads and makes what a tenant may not, if there is one. spool: folder for contents on their way.
+    hosts: name of a compute host, server's id and name, root device → its domain there; with it, servers move live.
     selections: cluster → the servers it is made of, besides those that say so.
     """
 
@@ -49,6 +57,10 @@ class OpenStackCloud:
     spool: Path
     selections: Mapping[str, Selection] = field(default_factory=dict)
     operator: Door | None = None
+    hosts: "Callable[[str, str, str, str], Guest] | None" = None
+    _made: dict[str, Server] = field(default_factory=dict, compare=False, repr=False)
+    """Id of a place → what it was made for."""
+    _guests: dict[str, "Guest"] = field(default_factory=dict, compare=False, repr=False)
     _making: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
     """Of what servers share: so that one that fails takes nothing away that another is about to use."""
 
@@ -76,18 +88,23 @@ class OpenStackCloud:
 
     def about(self) -> About:
         """Name it. With a tenant's rights servers move cold."""
-        return About(self.name, frozenset({Ability.COLD}), self.site, clock=self.door.clock())
+        abilities = {Ability.COLD, Ability.HYPERVISOR} if self.hosts else {Ability.COLD}
+        return About(self.name, frozenset(abilities), self.site, clock=self.door.clock())
 
     def clusters(self) -> tuple[str, ...]:
         """Names of the clusters that have a server here."""
-        found = self.servers.all()
+        found = self.listed()
         chosen = {name for name, selection in self.selections.items() if any(map(selection.holds, found))}
         return tuple(sorted(chosen | {server.metadata[CLUSTER] for server in found if CLUSTER in server.metadata}))
+
+    def listed(self) -> list[Any]:
+        """Servers that are this project's own: one that waits for its memory runs elsewhere."""
+        return [each for each in self.servers.all() if each.metadata.get(WAITS) != FOR_MEMORY]
 
     def cluster(self, name: str) -> Cluster:
         """Read a cluster's servers that are here, by name."""
         selection = self.selections.get(name, Selection())
-        found = [each for each in self.servers.all() if each.metadata.get(CLUSTER) == name or selection.holds(each)]
+        found = [each for each in self.listed() if each.metadata.get(CLUSTER) == name or selection.holds(each)]
         if not found:
             raise NotFound(f"{self.name} has no cluster {name!r}; it has: {', '.join(self.clusters()) or 'none'}")
         ports = {each.id: self.networks.ports(each) for each in found}
@@ -133,7 +150,7 @@ class OpenStackCloud:
             found = self.images.find(server.metadata[BASE])
         else:
             found = self.images.get(server.image.id) if server.image and server.image.id else None
-        return describe(found) if found else None
+        return describe(found) if found and BLANK not in found.tags else None
 
     def losses(self, server: Any) -> Iterator[Finding]:
         """What of a server cannot be carried, or not be read with these rights."""
@@ -221,11 +238,17 @@ class OpenStackCloud:
 
     def create_server(self, cluster: Cluster, server: Server) -> Placement:
         """Make a place for a server."""
+        self.make(cluster, server, FOR_CONTENT)
+        return self.placement(server)
+
+    def make(self, cluster: Cluster, server: Server, waits: str) -> Any:
+        """Find a server that is the same, or make a place for it."""
         found = self.servers.find(server.name)
         if found is not None:
-            if not self.is_same(found, server):
+            if self._made.get(found.id) != server and not self.is_same(found, server):
                 raise AddressTaken(f"{self.name}: there is another server {server.name}")
-            return self.placement(server)
+            self._made[found.id] = server
+            return found
         taken = self.conflicts(server)
         if taken:
             raise AddressTaken(f"{self.name}: {'; '.join(taken)}")
@@ -239,11 +262,12 @@ class OpenStackCloud:
                 self.servers.prepare_keys(cluster.keys)
                 self.servers.prepare_server_groups(cluster.server_groups)
                 ports = [self.networks.make_port(server.name, nic) for nic in server.nics]
-            self.servers.make_place(cluster, server, ports, self.contents.blank())
+            made = self.servers.make_place(cluster, server, ports, self.contents.blank(), waits)
+            self._made[made.id] = server
+            return made
         except CloudError:
             self.delete_server(server.name)
             raise
-        return self.placement(server)
 
     def placement(self, server: Server) -> Placement:
         """Where its cards are: behind the fabric's port at the border."""
@@ -252,6 +276,7 @@ class OpenStackCloud:
     def start_server(self, name: str) -> None:
         """Boot a server; a place boots from what has arrived, or else from its image."""
         server = self.servers.get(name)
+        self.servers.disclaim(server)
         if WAITS not in server.metadata:
             self.servers.start(server)
             return
@@ -270,7 +295,10 @@ class OpenStackCloud:
 
     def adopt_server(self, name: str) -> None:
         """Record that a server is an ordinary one: no snapshot of it is left."""
-        self.servers.get(name)
+        server = self.servers.get(name)
+        self.servers.disclaim(server)
+        if server.metadata.get(WAITS) == FOR_MEMORY:
+            self.servers.settle(server)
         self.contents.drop_snapshots(name)
 
     def delete_server(self, name: str, seed: str | None = None) -> None:  # noqa: ARG002
@@ -279,6 +307,7 @@ class OpenStackCloud:
         ports = [*self.networks.of_server(name), *(self.networks.ports(server) if server is not None else ())]
         self.networks.claim(name, ports)  # so that a repeat finds them when their server is gone
         if server is not None:
+            self.servers.disclaim(server)
             self.servers.delete(server)
         with self._making:
             self.networks.delete_ports(ports)
@@ -288,24 +317,72 @@ class OpenStackCloud:
         self.contents.drop_blank()
 
     def server_state(self, name: str) -> ServerState:
-        """Ask Nova."""
-        return state(self.servers.find(name))
+        """Ask Nova; where there is access to it, ask the hypervisor: Nova hears of it some seconds later."""
+        server = self.servers.find(name)
+        if server is None or self.hosts is None or server.metadata.get(WAITS) == FOR_CONTENT:
+            return state(server)
+        guest = self.guest(server)
+        found = guest.state()
+        if found is ServerState.ABSENT or (WAITS in server.metadata and not guest.was_let_in()):
+            return ServerState.STOPPED
+        return found
 
     # Hypervisor
 
-    def monitor(self, name: str) -> Monitor:
-        """A tenant has no hypervisor."""
-        if state(self.servers.get(name)) in (ServerState.STOPPED, ServerState.ABSENT):
+    def guest(self, server: Any) -> "Guest":
+        """Find a server's domain. Raises CloudError where there is no access to the hypervisors."""
+        if self.hosts is None:
+            raise CloudError(f"{self.name} gives no access to its hypervisors; move its servers cold")
+        if server.id not in self._guests:
+            host, root = self.servers.placed(server)
+            self._guests[server.id] = self.hosts(host, server.id, server.name, root)
+        return self._guests[server.id]
+
+    def monitor(self, name: str, *, claim: bool = False) -> Monitor:
+        """Find the monitor of a running or paused server."""
+        server = self.servers.get(name)
+        guest = self.guest(server)
+        if guest.state() in (ServerState.STOPPED, ServerState.ABSENT):
             raise NotFound(f"{self.name}: server {name} has no process")
-        raise self.no_hypervisor()
+        if claim:
+            self.servers.claim(server)
+        return guest.monitor(self.spool)
 
-    def receive_server(self, cluster: Cluster, server: Server) -> Landing:  # noqa: ARG002
-        """A tenant has no hypervisor."""
-        raise self.no_hypervisor()
+    def receive_server(self, cluster: Cluster, server: Server) -> Landing:
+        """Make a place, and let it wait for its memory. Its disk holds nothing: the image must cross with it."""
+        if self.hosts is None:
+            raise CloudError(f"{self.name} gives no access to its hypervisors; move its servers cold")
+        place = self.make(cluster, server, FOR_MEMORY)
+        self.servers.claim(place)
+        guest = self.guest(place)
+        self.let_in(place, guest)
+        memory, disks, _ = guest.ports
+        return Landing(
+            monitor=guest.monitor(self.spool),
+            memory_uri=f"tcp:{guest.host.address}:{memory}",
+            nbd_host=guest.host.address,
+            nbd_port=disks,
+            placement=self.placement(server),
+            bare=True,
+        )
 
-    def no_hypervisor(self) -> CloudError:
-        """What is said of it."""
-        return CloudError(f"{self.name} gives no access to its hypervisors; move its servers cold")
+    def let_in(self, place: Any, guest: "Guest") -> None:
+        """Let a place wait for its memory without Nova's noticing, or in spite of it."""
+        for _ in range(TRIES):
+            if self.servers.get(place.name).status == "SHUTOFF":
+                self.servers.call_active(place)
+            if guest.receive() or self.is_left_alone(place, guest):
+                return
+        raise CloudError(f"{self.name}: Nova stops {place.name} again and again while it waits for its memory")
+
+    def is_left_alone(self, place: Any, guest: "Guest") -> bool:
+        """Watch for some seconds whether Nova stops a place of which it may have been told that it was stopped."""
+        end = time.monotonic() + NOTICES
+        while time.monotonic() < end:
+            if guest.state() is not ServerState.INCOMING or self.servers.get(place.name).status != "ACTIVE":
+                return False
+            time.sleep(0.5)
+        return True
 
 
 def by_mac(nics: Iterable[Nic]) -> tuple[Nic, ...]:

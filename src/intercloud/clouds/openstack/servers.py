@@ -25,6 +25,8 @@ SHORT = 180.0
 """Seconds for one to stop or go: Nova gives a guest a minute to shut down."""
 LOOK = 0.5
 GIB_IN_MIB = 1024
+CLAIM = "intercloud moves it"
+"""Why a server is locked."""
 LONGEST_VALUE = 255
 """Characters of a server's metadatum."""
 
@@ -51,10 +53,10 @@ def state(server: Any | None) -> ServerState:
     return ServerState.PAUSED if server.power_state == Power.PAUSED else ServerState.STOPPED
 
 
-def own_metadata(cluster: Cluster, server: Server) -> dict[str, str]:
+def own_metadata(cluster: Cluster, server: Server, waits: str) -> dict[str, str]:
     """Everything that is written on a place. Raises CloudError for what is too long to be."""
     told = {name: value for name, value in server.metadata.items() if name != "user_data"}
-    told |= {CLUSTER: cluster.name, WAITS: "yes"}
+    told |= {CLUSTER: cluster.name, WAITS: waits}
     if cluster.health:
         told[HEALTH] = cluster.health
     if server.disks[0].image:
@@ -157,8 +159,11 @@ class Servers:
             if group.name not in there:
                 self.door.compute.create_server_group(name=group.name, policy=group.policy)
 
-    def make_place(self, cluster: Cluster, server: Server, ports: Collection[Any], image: Any) -> Any:
-        """Make a server from an image that holds nothing, and wait until it is. Raises CloudError, QuotaReached."""
+    def make_place(self, cluster: Cluster, server: Server, ports: Collection[Any], image: Any, waits: str) -> Any:
+        """Make a server from an image that holds nothing, and wait until it is. Raises CloudError, QuotaReached.
+
+        waits: for what, as names.WAITS has it.
+        """
         user_data = server.metadata.get("user_data")
         options: dict[str, Any] = {"key_name": server.key} if server.key else {}
         if server.group:
@@ -170,11 +175,36 @@ class Servers:
             flavor_id=self.flavor(server).id,
             image_id=image.id,
             networks=[{"port": port.id} for port in ports],
-            metadata=own_metadata(cluster, server),
+            metadata=own_metadata(cluster, server, waits),
             config_drive=server.drive,
             **options,
         )
         return self.wait(made.id, lambda it: it.status == "ACTIVE" and it.task_state is None, LONG)
+
+    def placed(self, server: Any) -> tuple[str, str]:
+        """Name of the host that a server is on, and of its root device there, as only an operator is told."""
+        assert self.operator is not None
+        seen = self.operator.compute.get_server(server.id)
+        return seen.compute_host, (seen.root_device_name or "/dev/vda").removeprefix("/dev/")
+
+    def claim(self, server: Any) -> None:
+        """Let nobody else command a server: an unpause of one whose memory has left would start a second copy."""
+        if not server.is_locked:
+            self.door.compute.lock_server(server.id, locked_reason=CLAIM)
+
+    def disclaim(self, server: Any) -> None:
+        """Let its users command a server that was claimed; one that they have locked themselves stays so."""
+        if server.is_locked and server.locked_reason == CLAIM:
+            self.door.compute.unlock_server(server.id)
+
+    def settle(self, server: Any) -> None:
+        """Let a place be an ordinary server."""
+        self.door.compute.delete_server_metadata(server.id, [WAITS])
+
+    def call_active(self, server: Any) -> None:
+        """Let Nova believe that a server runs which it has seen stopped; else it would stop it again."""
+        assert self.operator is not None
+        self.operator.compute.reset_server_state(server.id, "active")
 
     def boot_place(self, server: Any, image: Any, metadata: Mapping[str, str]) -> None:
         """Boot a place from its content, and wait until it runs. From the request on it is a place no more."""

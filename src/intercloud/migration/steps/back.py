@@ -24,8 +24,7 @@ def clean(world: World, servers: Iterable[str]) -> None:
             mirror.abandon(moving.source.qmp, moving.source.monitor)
             proof.forget(moving)
             moving.memory_at_source.wait_ended(ENDS)
-        else:
-            world.source.adopt_server(moving.name)
+        world.source.adopt_server(moving.name)
         moving.target.close()
         world.unplug(moving, world.plan.target)
         with world.giving_up(world.plan.target):

@@ -12,7 +12,7 @@ from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Catchup
 from intercloud.planning.brink import Allowed, Next, next_move
 from intercloud.planning.strategy import catch_up
-from intercloud.transfer import pace
+from intercloud.transfer import layout, pace
 from intercloud.transfer.memory import Memory
 from intercloud.transfer.mirror import StallWatch
 from intercloud.units import BitsPerSecond, Bytes, Seconds
@@ -33,6 +33,9 @@ def land(world: World, servers: Iterable[str]) -> None:
         world.go_on()
         with world.notes.timeline.phase(moving.name, "landing"):
             world.plug_target(moving.landing().placement)
+            world.source.monitor(moving.name, claim=True)
+            if unlike := layout.differences(*map(layout.machine, (moving.source.qmp, moving.target.qmp))):
+                raise TransferError(f"{moving.name}: {world.plan.target} builds another machine: {'; '.join(unlike)}")
             world.notes.facts |= moving.source.qmp.facts()
             pace.measure_dirty_rate(moving.source.qmp)
 

@@ -23,6 +23,7 @@ def switch_over(world: World, servers: Iterable[str]) -> None:
     gang.hand_over(dict.fromkeys(world.macs_of(servers), world.there))
     world.notes.commit = Commit.YES
     gang.commit()
+    world.announce()
     world.notes.cutover = gang.cutover
     gang.tell_events()
     for member in gang.members:
@@ -56,5 +57,6 @@ def let_run(world: World, servers: Iterable[str]) -> None:
             raise MonitorError(f"{name} runs at {world.plan.source} again; it is not let run at {world.plan.target}")
     world.notes.commit = Commit.YES
     together({name: world.moving[name].target.qmp for name in servers}, "cont")
+    world.announce()
     for name in servers:
         world.notes.timeline.mark(name, "resumed", time.monotonic())
