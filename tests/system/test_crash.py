@@ -110,7 +110,6 @@ class CutOff(unittest.TestCase):
         self.assertEqual(len(actions), len(set(actions)), actions)
         self.assert_whole(self.there)
 
-    @needs.long
     def test_what_cannot_be_proven_is_left_to_the_operator(self) -> None:
         self.killed("memory", 1.0, guard=False)
         run = self.house.newest()[0]

@@ -119,7 +119,6 @@ class Return(unittest.TestCase):
         for back in sent(found).values():
             self.assertTrue(CHANGED * MIB <= back < BESIDE * MIB, back)
 
-    @needs.long
     def test_a_seed_that_has_rotted_is_repaired_by_a_live_move(self) -> None:
         before = self.go()
         self.rot()
