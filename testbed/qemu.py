@@ -11,7 +11,7 @@ from pathlib import Path
 
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import Accelerator, version
-from intercloud.clouds.lab.store import locked
+from intercloud.clouds.locked import locked
 from intercloud.clouds.run import run
 from testbed.layout import LAB
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from blake3 import blake3
 
 from intercloud.clouds import nbd
+from intercloud.clouds.block_digests import digest_all, digest_blocks, marked_blocks
 from intercloud.clouds.port import Extent, Monitor, Offer
 from intercloud.errors import Interrupted, MonitorError, TransferError
 from intercloud.migration.proof import blocks, conclude, digest_sides
 from intercloud.model.evidence import BLOCK, Copies, differences, digest
 from intercloud.model.report import DiskReport
-from intercloud.transfer.digest import COPIED, LiveDisk, digest_all, digest_blocks, marked_blocks, note_writes, since
+from intercloud.transfer.digest import COPIED, LiveDisk, note_writes, since
 from intercloud.transfer.qmp import Qmp
 from intercloud.units import MIB, Bytes
 from tests import needs

@@ -9,6 +9,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intercloud.clouds.block_digests import runs
 from intercloud.errors import NotFound, VerifyError
 from intercloud.migration.archive import Archive
 from intercloud.migration.recheck import judge
@@ -24,7 +25,6 @@ from intercloud.model.evidence import (
     digest,
     encode,
 )
-from intercloud.transfer.digest import runs
 from intercloud.units import Bytes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "evidence-1.b3"

@@ -4,7 +4,7 @@ import time
 import unittest
 from pathlib import Path
 
-from intercloud.clouds.lab.guest.build import load_order
+from intercloud.clouds.bootable import load_order
 from intercloud.clouds.lab.guest.drive import config_drive, user_data
 from intercloud.errors import CloudError
 from tests import needs

@@ -6,25 +6,18 @@ of this happens while the servers stand still. Digests are lost with the program
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 
-from intercloud.clouds.port import DiskRef, Extent, Offer
+from intercloud.clouds.block_digests import GoOn, digest_all, digest_blocks, to_the_end
+from intercloud.clouds.blocks import blocks
+from intercloud.clouds.port import DiskRef, Offer
 from intercloud.errors import Interrupted
 from intercloud.migration.world import Moving, World
-from intercloud.model.evidence import BLOCK, BlockDigests, Copies, DiskEvidence, Subject, block_count, differences
+from intercloud.model.evidence import BlockDigests, Copies, DiskEvidence, Subject, differences
 from intercloud.model.report import DiskReport
 from intercloud.model.server import Disk
-from intercloud.transfer.digest import (
-    COPIED,
-    GoOn,
-    LiveDisk,
-    digest_all,
-    digest_blocks,
-    gentle_thread,
-    since,
-    to_the_end,
-)
+from intercloud.transfer.digest import COPIED, LiveDisk, gentle_thread, since
 
 
 @contextmanager
@@ -136,11 +129,6 @@ def digest_sides(
             news = thread.map(lambda side: digest_blocks(side.local, numbers, go_on), sides)
             before, after = map(BlockDigests.replaced, (known.source, known.target), news)
     return before, after
-
-
-def blocks(parts: Iterable[Extent]) -> frozenset[int]:
-    """Numbers of the blocks that lie in parts of a disk, if only with one byte."""
-    return frozenset(n for part in parts for n in range(part.start // BLOCK, block_count(part.end)))
 
 
 def conclude(name: str, before: BlockDigests, after: BlockDigests, written: Set[int]) -> DiskReport:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass
 
+from intercloud.clouds.block_digests import digest_all, marked_blocks
 from intercloud.clouds.port import Cloud, DiskRef, ServerState
 from intercloud.errors import IntercloudError, MonitorError, NotFound, VerifyError
 from intercloud.migration.archive import Archive
 from intercloud.model.evidence import BLOCK, BlockDigests, Subject, differences
 from intercloud.model.report import short_root
-from intercloud.transfer.digest import LiveDisk, digest_all, marked_blocks
+from intercloud.transfer.digest import LiveDisk
 from intercloud.transfer.qmp import Qmp
 
 

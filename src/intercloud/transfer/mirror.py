@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from intercloud.clouds.block_digests import GoOn, to_the_end
 from intercloud.clouds.port import Landing, Monitor
 from intercloud.errors import MonitorError, TransferError
 from intercloud.model.evidence import BlockDigests
 from intercloud.model.server import Disk
 from intercloud.transfer import seedfilter
-from intercloud.transfer.digest import GoOn, LiveDisk, gentle_thread, to_the_end
+from intercloud.transfer.digest import LiveDisk, gentle_thread
 from intercloud.transfer.qmp import Event, Json, Promise, Qmp
 from intercloud.units import Bytes
 

@@ -19,11 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from intercloud.clouds.port import Landing, Monitor
-from intercloud.errors import TransferError
-from intercloud.model.evidence import BlockDigests
-from intercloud.transfer.held import Held, Part
-from intercloud.transfer.nbd import (
+from intercloud.clouds.nbd_reader import (
     EXPORT_NAME,
     FIXED_NEWSTYLE,
     NO_ZEROES,
@@ -36,6 +32,10 @@ from intercloud.transfer.nbd import (
     open_export,
     take,
 )
+from intercloud.clouds.port import Landing, Monitor
+from intercloud.errors import TransferError
+from intercloud.model.evidence import BlockDigests
+from intercloud.transfer.held import Held, Part
 from intercloud.units import Bytes
 
 START = 60.0

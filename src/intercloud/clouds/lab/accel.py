@@ -9,7 +9,7 @@ from pathlib import Path
 from intercloud.clouds.lab.guest.build import build_image
 from intercloud.clouds.lab.guest.drive import config_drive
 from intercloud.clouds.lab.qemu import CPU, MACHINE, Accelerator
-from intercloud.clouds.lab.store import locked
+from intercloud.clouds.locked import locked
 from intercloud.clouds.run import run
 
 KVM = Path("/dev/kvm")

@@ -4,7 +4,7 @@ import sys
 
 from intercloud.clouds.lab.guest.drive import user_data
 from intercloud.clouds.run import inside, run
-from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Server
+from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Rule, SecurityGroup, Server
 from intercloud.units import MIB, Bytes
 
 NETWORK = Network("shop", key=5001, cidr="10.50.0.0/24", mtu=1400)
@@ -13,6 +13,8 @@ TIERS = {"web": "10.50.0.11", "app": "10.50.0.12", "db": "10.50.0.13"}
 CLIENT = Nic(NETWORK.name, "52:54:00:50:00:64", "10.50.0.100")
 """The office's card."""
 HEALTH = "http://10.50.0.11/health"
+OPEN = SecurityGroup("open", frozenset(Rule(way, "IPv4") for way in ("ingress", "egress")))
+"""What the lab lets through, which has no filters: in words for clouds that have."""
 MEMORY = Bytes(128 * MIB)
 DISK = Bytes(256 * MIB)
 
@@ -25,12 +27,12 @@ def cluster(image: Image) -> Cluster:
             vcpus=1,
             memory=MEMORY,
             disks=(Disk("root", DISK, image),),
-            nics=(Nic(NETWORK.name, f"52:54:00:50:00:{number:02x}", ip),),
+            nics=(Nic(NETWORK.name, f"52:54:00:50:00:{number:02x}", ip, (OPEN.name,)),),
             metadata={"user_data": user_data(role, role, f"{ip}/24", NETWORK.mtu, TIERS)},
         )
         for number, (role, ip) in enumerate(TIERS.items(), start=11)
     )
-    return Cluster("shop", (NETWORK,), tuple(servers), HEALTH)
+    return Cluster("shop", (NETWORK,), tuple(servers), HEALTH, (OPEN,))
 
 
 def heat(client: str, mib: int) -> None:

@@ -15,8 +15,8 @@ from shutil import disk_usage
 from types import MappingProxyType
 
 from intercloud.clouds import nbd
+from intercloud.clouds.blocks import GRANULARITY, allocated, written
 from intercloud.clouds.lab import qmp
-from intercloud.clouds.lab.blocks import GRANULARITY, allocated, written
 from intercloud.clouds.lab.qemu import node
 from intercloud.clouds.lab.server import Guest
 from intercloud.clouds.port import Extent

@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from intercloud.clouds import nbd, reach
+from intercloud.clouds import blocks, nbd, reach
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.digests import has_digest
-from intercloud.clouds.lab import blocks, fleece, seeds
+from intercloud.clouds.lab import fleece, seeds
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import CPU, MACHINE, node, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
 from intercloud.clouds.lab.server import Guest, files
 from intercloud.clouds.lab.spec import Place
-from intercloud.clouds.lab.store import Store, locked
+from intercloud.clouds.lab.store import Store
+from intercloud.clouds.locked import locked
 from intercloud.clouds.port import About, DiskRef, Extent, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.clouds.quota import admit
 from intercloud.clouds.run import run

@@ -1,6 +1,5 @@
 """A site's images and disks: files that are named by what they hold, and overlays over them."""
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
@@ -10,19 +9,11 @@ from pathlib import Path
 
 from intercloud.clouds.digests import file_digest
 from intercloud.clouds.lab.spec import Place
+from intercloud.clouds.locked import locked
 from intercloud.clouds.run import run
 from intercloud.errors import NotFound, StoreFull
 from intercloud.model.server import Disk, Image
 from intercloud.units import Bytes, show_bytes
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock among processes and threads; the kernel lets it go when its holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,19 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from intercloud.clouds.nbd import chunks
 from intercloud.clouds.port import Extent, Progress
 from intercloud.clouds.run import run
 from intercloud.errors import CloudError, TransferError
+from intercloud.model.evidence import BLOCK, block_count
 from intercloud.units import MIB, Bytes
 
 BITMAP = "qemu:dirty-bitmap:"
 DEPTH = "qemu:allocation-depth"
-GRANULARITY = 64 * 1024
+GRANULARITY = BLOCK
 """Bytes that one bit of a bitmap stands for; qcow2's cluster too."""
 PIECE = Bytes(2 * MIB)
 BATCH = 16
@@ -122,3 +123,21 @@ def merge(layer: Path) -> None:
     # With its caller, so that one that is killed does not keep the disk from whoever comes next.
     run(["setpriv", "--pdeathsig", "KILL", "qemu-img", "commit", "-q", str(layer)], timeout=600)
     layer.unlink()
+
+
+def blocks(parts: Iterable[Extent]) -> frozenset[int]:
+    """Numbers of the blocks that lie in parts of a disk, if only with one byte."""
+    return frozenset(n for part in parts for n in range(part.start // BLOCK, block_count(part.end)))
+
+
+def of_blocks(numbers: Iterable[int], size: int) -> tuple[Extent, ...]:
+    """Parts of a disk of this size that are made of these blocks, in order."""
+    found: list[Extent] = []
+    for number in sorted(numbers):
+        start = number * BLOCK
+        end = min(start + BLOCK, size)
+        if found and found[-1].end == start:
+            found[-1] = Extent(found[-1].start, Bytes(end - found[-1].start))
+        else:
+            found.append(Extent(Bytes(start), Bytes(end - start)))
+    return tuple(found)

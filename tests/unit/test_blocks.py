@@ -1,10 +1,12 @@
 import unittest
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercloud.clouds.lab.blocks import PIECE, held, pieces
+from intercloud.clouds.blocks import PIECE, blocks, held, of_blocks, pieces
 from intercloud.clouds.port import Extent
+from intercloud.model.evidence import BLOCK
 from intercloud.units import Bytes
 
 LIMITS = st.lists(st.integers(0, 60), unique=True, max_size=12).map(sorted)
@@ -31,6 +33,14 @@ class Parts(unittest.TestCase):
         found = list(pieces([long]))
         self.assertEqual([piece.length for piece in found], [PIECE, PIECE, 1])
         self.assertEqual((found[0].start, found[-1].end), (long.start, long.end))
+
+    @given(st.frozensets(st.integers(0, 30)))
+    def test_blocks_become_parts_that_are_made_of_them(self, numbers: frozenset[int]) -> None:
+        size = 30 * BLOCK + 512
+        parts = of_blocks(numbers, size)
+        self.assertEqual(blocks(parts), numbers)
+        self.assertTrue(all(one.end < other.start for one, other in pairwise(parts)))
+        self.assertLessEqual(max((part.end for part in parts), default=0), size)
 
 
 if __name__ == "__main__":
