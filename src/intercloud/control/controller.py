@@ -114,16 +114,16 @@ class Controller:
                 raise
             self._wanted.registry = after
             self._wanted.version += 1
-        self.announce()
+        self.announce(change.moves)
         result = Cutover(started, ended, spent, {site: round_trips[site] for site in spent})
         threading.Thread(target=self._settle, args=(writer, change, result), name="settle").start()
         return result
 
-    def announce(self) -> None:
-        """Let the fabrics of all sites learn where the endpoints are. A paused server does not speak for itself."""
+    def announce(self, left: Collection[str] = ()) -> None:
+        """Let the fabrics of all sites learn where the endpoints are. left: MAC addresses that have just moved."""
         registry = self.registry
         for site, switch in self._connected(registry).items():
-            switch.announce(fabric.announcements(registry, site, switch.ports))
+            switch.announce(fabric.announcements(registry, site, switch.ports, left))
 
     def status(self) -> Mapping[str, SwitchStatus]:
         """Tell how each site's switch is."""

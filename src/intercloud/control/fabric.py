@@ -65,13 +65,20 @@ class Announcement:
     here: bool
 
 
-def announcements(registry: Registry, site: str, ports: Ports) -> tuple[Announcement, ...]:
-    """Say what the fabrics of a site's cloud shall learn of each endpoint of their networks."""
+def announcements(registry: Registry, site: str, ports: Ports, left: Collection[str] = ()) -> tuple[Announcement, ...]:
+    """Say what the fabrics of a site's cloud shall learn. left: MAC addresses that have just moved.
+
+    Of who is elsewhere only where somebody is who may look for them; but for that a fabric that knows nothing is the
+    best: it asks everywhere, so what comes for a server that has just arrived finds it before it speaks. A gateway
+    counts only when it would else go on looking for those that have just left where they were.
+    """
     fabrics = registry.sites[site].fabrics
+    homes = {endpoint.network for endpoint in registry.endpoints.values() if endpoint.site == site}
     return tuple(
         Announcement(port, endpoint, endpoint.site != site)
         for endpoint in registry.endpoints.values()
         if (port := ports.get(fabrics.get(endpoint.network, ""))) is not None
+        and (endpoint.network in homes or (endpoint.mac in left and registry.networks[endpoint.network].gateway))
     )
 
 

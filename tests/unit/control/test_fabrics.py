@@ -1,6 +1,7 @@
 """Servers behind a cloud's own fabric: they share one port of the border bridge."""
 
 import unittest
+from collections.abc import Collection
 from dataclasses import replace
 
 from intercloud.control import cutover
@@ -58,14 +59,27 @@ class TestFabrics(unittest.TestCase):
         self.assertEqual(moved.send("a", "fab-a", ip_packet(APP, WEB)), [("b", "fab-b")])
         self.assertEqual(moved.send("c", "tap-client", ip_packet(CLIENT, WEB)), [("b", "fab-b")])
 
+    def told(self, seen: Registry, name: str, left: Collection[str] = ()) -> dict[str, bool]:
+        """Who a fabric is told of, and whether it shall look for it at the border."""
+        told = announcements(seen, name, self.world.ports[name], left)
+        self.assertLessEqual({each.port for each in told}, {self.world.ports[name][f"fab-{name}"]})
+        return {each.endpoint.name: each.here for each in told}
+
     def test_a_fabric_hears_of_those_that_are_elsewhere(self) -> None:
         after = self.registry.move({WEB.mac: "b"})
-        for seen, elsewhere in ((self.registry, {"client"}), (after, {"client", "web"})):
-            told = announcements(seen, "a", self.world.ports["a"])
-            self.assertEqual({each.port for each in told}, {self.world.ports["a"]["fab-a"]})
-            self.assertEqual({each.endpoint.name for each in told if each.here}, elsewhere)
-            self.assertEqual({each.endpoint.name for each in told}, {"client", "web", "app"})
+        self.assertEqual(self.told(self.registry, "a"), {"client": True, "web": False, "app": False})
+        self.assertEqual(self.told(after, "a"), {"client": True, "web": True, "app": False})
         self.assertEqual(announcements(after, "c", self.world.ports["c"]), ())
+
+    def test_a_fabric_where_nobody_looks_for_them_is_left_in_ignorance(self) -> None:
+        self.assertEqual(self.told(self.registry, "b"), {})
+        moves = {WEB.mac: "b", APP.mac: "b"}
+        after = self.registry.put(endpoints=[replace(APP, ports={"a": "fab-a", "b": "fab-b"})]).move(moves)
+        self.assertEqual(self.told(after, "a", moves), {})
+        self.assertEqual(self.told(after, "b", moves), {"client": True, "web": False, "app": False})
+        gateway = after.put(networks=[replace(after.networks["blue"], gateway="10.50.0.1")])
+        self.assertEqual(self.told(gateway, "a", moves), {"web": True, "app": True})
+        self.assertEqual(self.told(gateway, "a"), {})
 
     def test_what_is_said_to_the_border_itself_goes_no_further(self) -> None:
         answer = {**arp_request(WEB, "0.0.0.0"), "eth_dst": BORDER, "arp_op": 2}
