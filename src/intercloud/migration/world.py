@@ -102,11 +102,14 @@ class Side:
     cloud: Cloud
     name: str
     _monitor: Qmp | None = None
+    _where: Monitor | None = None
 
     @property
     def monitor(self) -> Monitor:
-        """Where its monitor is. Raises NotFound when it has no process."""
-        return self.cloud.monitor(self.name)
+        """Where its monitor is: the same as long as it is open. Raises NotFound when it has no process."""
+        if self._where is None or self._monitor is None or not self._monitor.open:
+            self._where = self.cloud.monitor(self.name)
+        return self._where
 
     @property
     def qmp(self) -> Qmp:
@@ -124,7 +127,7 @@ class Side:
         """Leave the monitor."""
         if self._monitor is not None:
             self._monitor.close()
-            self._monitor = None
+            self._monitor = self._where = None
 
 
 @dataclass
