@@ -120,7 +120,11 @@ class Service:
     def _limits(self) -> Limits:
         wanted = self.settings.migration
         return Limits(
-            Seconds(wanted.max_blackout_ms / 1000), wanted.allow_postcopy, wanted.verify_digests, wanted.keep_seeds
+            max_blackout=Seconds(wanted.max_blackout_ms / 1000),
+            allow_postcopy=wanted.allow_postcopy,
+            verify_digests=wanted.verify_digests,
+            keep_seeds=wanted.keep_seeds,
+            patience=Seconds(wanted.patience_s),
         )
 
     def _probe(self, plan: Plan) -> ProbeConfig:

@@ -88,14 +88,12 @@ class Hypervisors(Part):
     """How an OpenStack cloud's hosts are reached; {host} stands for Nova's name of one. The URI may stand alone.
 
     libvirt: URI ('qemu+tls://{host}/system'). address: of the host on the WAN, for memories and disks; local: where
-    this program reads its disks. beside: words before a command that shall run there; needed only where the host's
-    switch is Open vSwitch in user space.
+    this program reads its disks.
     """
 
     libvirt: str
     address: str = "{host}"
     local: str = "{host}"
-    beside: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -189,6 +187,7 @@ class MigrationSettings(Part):
 
     guard: let a small process wait beside each migration, and go on with it if its program dies. keep_seeds: let the
     source keep the disks of a move whose digests were verified, so that only what has changed travels back.
+    patience_s: how long a cloud that does not answer is asked again before the operator is.
     """
 
     state: Path = Path("/var/lib/intercloud/runs")
@@ -198,6 +197,7 @@ class MigrationSettings(Part):
     allow_postcopy: bool = True
     verify_digests: bool = True
     keep_seeds: bool = True
+    patience_s: float = Field(60, gt=0)
 
 
 class ProbeSettings(Part):

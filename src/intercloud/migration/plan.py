@@ -20,12 +20,15 @@ class Limits:
     """What the user accepts. max_blackout: seconds; a guest that needs more is slowed down or post-copied.
 
     keep_seeds: the source may keep the disks when a move has ended, so that only what has changed travels back.
+    patience: longest time that something unclear, or an act that must succeed, is tried again before the operator is
+    asked.
     """
 
     max_blackout: Seconds
     allow_postcopy: bool
     verify_digests: bool
     keep_seeds: bool = True
+    patience: Seconds = Seconds(60.0)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,6 @@ from intercloud.model.strategy import Strategy
 from intercloud.units import Seconds
 
 log = logging.getLogger(__name__)
-PATIENCE = Seconds(60.0)
-"""Longest time that something unclear, or an act that must succeed, is tried again before the operator is asked."""
 PAUSE = Seconds(0.5)
 """Seconds between two tries."""
 MOST_TURNS = 60
@@ -125,8 +123,9 @@ class Turns:
 
     def _wait(self, turn: Turn) -> None:
         self._unclear = self._unclear or time.monotonic()
-        if time.monotonic() - self._unclear > PATIENCE:
-            self.world.notes.trouble.append(f"{', '.join(turn.servers)}: {turn.why} for {PATIENCE:.0f} s")
+        patience = self.world.plan.limits.patience
+        if time.monotonic() - self._unclear > patience:
+            self.world.notes.trouble.append(f"{', '.join(turn.servers)}: {turn.why} for {patience:.0f} s")
             self.world.notes.ended = Status.NEEDS_OPERATOR
         time.sleep(PAUSE)
 
