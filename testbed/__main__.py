@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from intercloud.clouds.lab import lab, net
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import Accelerator
+from intercloud.clouds.openstack.receiver.build import receiver
 from intercloud.clouds.run import inside, run
 from intercloud.errors import IntercloudError
 from testbed import files, host, hub, network, qemu, services, user
@@ -68,6 +69,7 @@ def up() -> None:
         files.write(files.of_host(cloud, kind))
     hub.up()
     say("MariaDB and RabbitMQ answer")
+    receiver(LAB.cache)  # whoever uses the clouds does so where no Debian is to be reached
     each(up_cloud)
     network.up()
     say(f"to use them: OS_CLIENT_CONFIG_FILE={user.FOLDER}/clouds.yaml, --config {user.write()}")

@@ -9,6 +9,7 @@ from string import Template
 from testbed.layout import HOSTS, HUB, OPERATOR_ADDRESS, PASSWORD, PROVIDER, VENV, Host
 
 TEMPLATES = Path(__file__).parent / "templates"
+HOOK = Path(__file__).parent / "hooks" / "qemu"
 DATABASES = ("keystone", "placement", "glance", "neutron", "nova_api", "nova", "nova_cell0")
 USERS = ("placement", "glance", "neutron", "nova")
 """The services' own users in Keystone."""
@@ -91,6 +92,7 @@ def of_host(host: Host, accelerator: str) -> Iterator[tuple[Path, str]]:
     sections = [("api_database", "nova_api"), ("database", "nova")]
     seen = "".join(f"[{name}]\nconnection = {database(host, base)}\nmax_pool_size = 5\n" for name, base in sections)
     yield host.etc / "nova" / "nova.conf", compute + seen
+    yield host.etc / "libvirt" / "hooks" / HOOK.name, HOOK.read_text()
     for service, names in SHIPPED.items():
         for name in names:
             yield host.etc / service / name, (VENV / "etc" / service / name).read_text()
@@ -122,3 +124,5 @@ def write(files: Iterator[tuple[Path, str]]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
+        if text.startswith("#!"):
+            path.chmod(0o755)

@@ -13,8 +13,13 @@ from intercloud.clouds.lab.spec import LabSpec, Place, SiteSpec
 
 ROOT = Path("/var/lib/intercloud/testbed")
 VENV = Path(__file__).parents[1] / ".venv-openstack"
+CLOUDS = ("openstack-a", "openstack-b")
+OTHER_KIND = "lab-c"
+"""A cloud of the lab, at the same WAN."""
 LAB = LabSpec(
-    "os", ROOT / "lab", sites=tuple(SiteSpec(name, cloud=False) for name in ("openstack-a", "openstack-b", "office"))
+    "os",
+    ROOT / "lab",
+    sites=(*(SiteSpec(name, cloud=False) for name in (*CLOUDS, "office")), SiteSpec(OTHER_KIND)),
 )
 """The WAN and the border bridges: the clouds meet nowhere else."""
 CONTROL = LAB.path / "control"
@@ -103,4 +108,4 @@ class Host:
         return self.path / "run"
 
 
-HOSTS = tuple(Host(site.name, number) for number, site in enumerate(LAB.sites, start=1) if site.name != "office")
+HOSTS = tuple(Host(name, number) for number, name in enumerate(CLOUDS, start=1))

@@ -9,7 +9,7 @@ from intercloud.clouds.run import inside, run
 from intercloud.control import process
 from intercloud.control.client import ControlClient
 from intercloud.model.site import Site
-from testbed.layout import CONTROL, HOSTS, LAB, VLAN, Host
+from testbed.layout import CONTROL, HOSTS, LAB, OTHER_KIND, VLAN, Host
 
 NETWORK = demo.NETWORK
 """The tenant's, in both clouds and in the office."""
@@ -42,10 +42,10 @@ def connect(host: Host) -> None:
 def up() -> None:
     """Start the controller, tell it of all sites, and put a client in the office; safe to repeat."""
     controller_up(LAB, CONTROL)
-    office = LAB.place("office")
+    office, lab_cloud = LAB.place("office"), LAB.place(OTHER_KIND)
     client = lab.client(office, CLIENT, demo.CLIENT, NETWORK)
     with ControlClient(CONTROL / process.SOCKET_FILE) as control:
-        control.put(sites=[*map(site, HOSTS), office.site()], networks=[NETWORK])
+        control.put(sites=[*map(site, HOSTS), office.site(), lab_cloud.site()], networks=[NETWORK])
         register(CLIENT, demo.CLIENT, client.placement, control)
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from intercloud.control.process import SOCKET_FILE
 from testbed import network
-from testbed.host import enter
-from testbed.layout import CONTROL, HOSTS, LAB, PASSWORD, ROOT, Host
+from testbed.layout import CONTROL, HOSTS, LAB, OTHER_KIND, PASSWORD, ROOT, Host
 from testbed.seed import PROJECT
 
 FOLDER = ROOT / "user"
@@ -29,9 +28,9 @@ def entry(host: Host, project: str) -> dict[str, Any]:
 
 
 def hypervisors(host: Host) -> dict[str, Any]:
-    """How its only computer's hypervisor is reached. beside: valid until it is switched off."""
+    """How its only computer's hypervisor is reached."""
     uri = f"qemu+tcp://{host.address}/system"
-    return {"libvirt": uri, "address": host.wan_address, "local": host.address, "beside": list(enter(host, []))}
+    return {"libvirt": uri, "address": host.wan_address, "local": host.address}
 
 
 def cloud(host: Host, *, operator: bool) -> dict[str, Any]:
@@ -63,11 +62,11 @@ def write(folder: Path = FOLDER, project: str = PROJECT, *, operator: bool = Tru
     clouds |= {f"{host.name}-operator": entry(host, "admin") for host in HOSTS}
     (folder / "clouds.yaml").write_text(json.dumps({"clouds": clouds}, indent=1))  # JSON is YAML
     configuration = {
-        "clouds": {host.name: cloud(host, operator=operator) for host in HOSTS},
+        "clouds": {host.name: cloud(host, operator=operator) for host in HOSTS} | {OTHER_KIND: {"type": "lab"}},
         "lab": {
             "name": LAB.name,
             "root": str(LAB.root),
-            "sites": {each.name: {"kind": "office"} for each in LAB.sites},
+            "sites": {each.name: {"kind": "cloud" if each.cloud else "office"} for each in LAB.sites},
         },
         "sdn": {"control": str(CONTROL / SOCKET_FILE)},
         "migration": {"state": str(folder / "runs")},

@@ -12,11 +12,12 @@ from openstack.network.v2.port import Port
 from openstack.network.v2.security_group_rule import SecurityGroupRule
 from openstack.network.v2.subnet import Subnet
 
-from intercloud.clouds.openstack.domain import alias, devices, incoming, receiving, root_node
+from intercloud.clouds.openstack.domain import alias, incoming, receiving, root_node
 from intercloud.clouds.openstack.door import translate
-from intercloud.clouds.openstack.images import describe
-from intercloud.clouds.openstack.names import DIGEST, FOR_CONTENT, KEY, WAITS
+from intercloud.clouds.openstack.images import describe, hardware
+from intercloud.clouds.openstack.names import DIGEST, FOR_BOOT, FOR_CONTENT, KEY, WAITS
 from intercloud.clouds.openstack.networks import derived_key, free_ranges, key, read_network, read_nic, read_rule
+from intercloud.clouds.openstack.receiver.build import FAILS, HOLDS, Patch
 from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.openstack.servers import own_metadata, state
 from intercloud.clouds.port import ServerState
@@ -45,7 +46,45 @@ class States(unittest.TestCase):
             self.assertIs(self.state(status, 4), ServerState.RUNNING)
 
     def test_a_place_is_a_stopped_server_though_it_runs(self) -> None:
-        self.assertIs(self.state("ACTIVE", 1, **{WAITS: "yes"}), ServerState.STOPPED)
+        self.assertIs(self.state("ACTIVE", 1, **{WAITS: FOR_CONTENT}), ServerState.STOPPED)
+        self.assertIs(self.state("RESCUE", 1, **{WAITS: FOR_CONTENT}), ServerState.STOPPED)
+
+    def test_a_place_that_is_completed_may_run_from_the_moment_that_its_rescue_ends(self) -> None:
+        marked = {WAITS: FOR_BOOT}
+        self.assertIs(self.state("SHUTOFF", 4, **marked), ServerState.STOPPED)
+        self.assertIs(self.state("RESCUE", 1, **marked), ServerState.STOPPED)
+        for status, task in (("RESCUE", "unrescuing"), ("ACTIVE", None)):
+            leaving = Instance(status=status, power_state=1, metadata=marked, task_state=task)
+            self.assertIs(state(leaving), ServerState.RUNNING)
+        entering = Instance(status="SHUTOFF", power_state=1, metadata=marked, task_state="rescuing")
+        self.assertIs(state(entering), ServerState.STOPPED)
+
+
+class Patches(unittest.TestCase):
+    PATCH = Patch("a" * 32, "b" * 64)
+
+    def test_the_console_says_whether_one_was_written(self) -> None:
+        for said, arrived in (
+            ("", None),
+            ("Loading initrd.gz...ok\n", None),
+            (f"{HOLDS} {'c' * 32} {'b' * 64}\n", None),
+            (f"x\n{HOLDS} {'a' * 32} {'b' * 64}\ny", True),
+            (f"{HOLDS} {'a' * 32} {'d' * 64}\n", False),
+            (f"{HOLDS} {'a' * 32}", None),
+            (f"{FAILS} {'a' * 32}\n", False),
+        ):
+            with self.subTest(said):
+                self.assertIs(self.PATCH.arrived(said), arrived)
+
+
+class Hardware(unittest.TestCase):
+    def test_what_nova_builds_a_machine_from_is_read_of_images_and_of_servers(self) -> None:
+        told = {"hw_machine_type": "q35", "os_type": "linux", "os_hash_algo": "sha512", "note": "mine"}
+        wanted = {"hw_machine_type": "q35", "os_type": "linux"}
+        self.assertEqual(hardware(Stored(**told)), wanted)
+        server = Instance.existing(image={"id": "1", "links": [], "properties": {**told, "links": []}})
+        self.assertEqual(hardware(server.image), wanted)
+        self.assertEqual(hardware(None), {})
 
 
 class Words(unittest.TestCase):
@@ -159,7 +198,6 @@ class Domains(unittest.TestCase):
         self.assertEqual(incoming(self.XML), [])
         changed = receiving(self.XML)
         self.assertEqual(incoming(changed), ["-incoming", "defer"])
-        self.assertEqual(devices(changed), ["tap1", "tap2"])
 
     def test_the_node_under_a_disk(self) -> None:
         blocks: list[dict[str, Any]] = [

@@ -12,7 +12,7 @@ from intercloud.control.process import SOCKET_FILE
 from intercloud.errors import ConfigError, NotFound
 from intercloud.model.site import Quota, Site
 from intercloud.service import Service
-from intercloud.settings import Border, Hypervisors, LabSite, Settings
+from intercloud.settings import Hypervisors, LabSite, Settings
 from intercloud.settings import OpenStackCloud as OpenStackSettings
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
@@ -75,8 +75,9 @@ def _openstack(settings: Settings, name: str, cloud: OpenStackSettings) -> Cloud
         name,
         Door(name, access),
         Site(name=name, **cloud.border.model_dump(exclude={"address", "beside"})),
-        {each: _end(each, other.border) for each, other in settings.clouds.items() if other.type == "openstack"},
+        {each: _end(settings, each) for each in settings.clouds},
         settings.migration.state / "contents",
+        settings.lab.cache,
         {each: Selection(**wanted.model_dump()) for each, wanted in cloud.clusters.items()},
         Door(name, options(cloud.operator, None, cloud.region_name, cloud.cacert, None)) if cloud.operator else None,
         _hosts(name, cloud.hypervisors) if cloud.hypervisors else None,
@@ -91,14 +92,17 @@ def _hosts(cloud: str, where: Hypervisors) -> Callable[[str, str, str, str], "Gu
         raise ConfigError(f"cloud {cloud}", [missing]) from error
 
     def find(host: str, number: str, name: str, root: str) -> Guest:
-        words = (where.libvirt, where.address, where.local, *where.beside)
-        uri, address, local, *beside = (word.replace("{host}", host) for word in words)
-        return Guest(Host(uri, address, local, tuple(beside)), number, name, root)
+        words = (where.libvirt, where.address, where.local)
+        return Guest(Host(*(word.replace("{host}", host) for word in words)), number, name, root)
 
     return find
 
 
-def _end(name: str, border: Border) -> End:
+def _end(settings: Settings, name: str) -> End:
+    cloud = settings.clouds[name]
+    if not isinstance(cloud, OpenStackSettings):
+        return lab_spec(settings).place(cloud.site or name).end
+    border = cloud.border
     tunnel_address = next((local for local, _ in border.underlay.values()), border.address)
     return End(name, border.address, tunnel_address, border.beside)
 

@@ -126,6 +126,11 @@ def disk_node(path: Path) -> str:
     return f"driver=qcow2,node-name={CONTENT},{file},read-only=on"
 
 
+def virtual_size(path: Path) -> Bytes:
+    """Bytes of the disk that a qcow2 file holds."""
+    return Bytes(json.loads(run(["qemu-img", "info", "-U", "--output=json", str(path)]))["virtual-size"])
+
+
 def bitmaps(path: Path) -> dict[str, bool]:
     """Dirty bitmaps in a qcow2 disk of nobody's; false for one that was in use when its QEMU was killed."""
     told = json.loads(run(["qemu-img", "info", "-U", "--output=json", str(path)]))

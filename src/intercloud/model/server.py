@@ -61,7 +61,8 @@ class Server:
 
     metadata: what its guest is told; 'user_data' among it is for its first boot. drive: told by a config drive, too.
     key: name of the key pair that its guest lets in. group: name of its server group.
-    flavor: what its cloud calls its figures. losses: what of it its cloud cannot give away. Both are seen, not wanted.
+    flavor: what its cloud calls its figures. hardware: what its cloud knows of the machine, by the names that OpenStack
+    has for properties of images. losses: what of it its cloud cannot give away. All three are seen, not wanted.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Server:
     group: str | None = None
     flavor: str | None = field(default=None, compare=False)
     losses: tuple[Finding, ...] = field(default=(), compare=False)
+    hardware: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

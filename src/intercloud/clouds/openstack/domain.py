@@ -24,11 +24,6 @@ def incoming(xml: str) -> Sequence[str]:
     return [word.attrib["value"] for word in ElementTree.fromstring(xml).iter(f"{{{QEMU}}}arg")]
 
 
-def devices(xml: str) -> Sequence[str]:
-    """Names of a running domain's network devices."""
-    return [found.attrib["dev"] for found in ElementTree.fromstring(xml).findall("./devices/interface/target")]
-
-
 def alias(xml: str, device: str) -> str:
     """What a running domain calls one of its disks."""
     for disk in ElementTree.fromstring(xml).findall("./devices/disk"):

@@ -125,6 +125,8 @@ def translate(cloud: str, error: sdk.SDKException) -> IntercloudError:
     """Choose the error of ours that says the same."""
     status = getattr(error, "status_code", None)
     said = last_words(error)
+    if isinstance(error.__context__, keystone.ConnectFailure):  # in the middle of an upload
+        return CloudUnreachable(f"{cloud} does not answer: {said}")
     lower = said.lower()
     if status in (403, 409, 413) and "quota" in lower:
         return QuotaReached(f"{cloud}: {said}")

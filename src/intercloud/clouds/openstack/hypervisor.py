@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -20,9 +20,8 @@ from zlib import crc32
 import libvirt
 import libvirt_qemu
 
-from intercloud.clouds.openstack.domain import alias, devices, incoming, receiving, root_node
+from intercloud.clouds.openstack.domain import alias, incoming, receiving, root_node
 from intercloud.clouds.port import Monitor, ServerState
-from intercloud.clouds.run import run
 from intercloud.errors import CloudError, CloudUnreachable, MonitorError, NotFound
 
 FIRST_PORT, SERVERS = 30000, 6000
@@ -87,16 +86,11 @@ def _dispatch(*told: Any) -> None:
 
 @dataclass(frozen=True)
 class Host:
-    """A compute host. uri: of its libvirt; address: on the WAN; local: where this program reaches it.
-
-    beside: words before a command that shall run there. Without them its switch must notice by itself that a server's
-    device was made anew; a kernel datapath does.
-    """
+    """A compute host. uri: of its libvirt; address: on the WAN; local: where this program reaches it."""
 
     uri: str
     address: str
     local: str
-    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,26 +162,12 @@ class Guest:
             connection(self.host.uri).createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED)
         except libvirt.libvirtError as error:
             raise CloudError(f"{self.name} cannot be made to wait for its memory: {error}") from error
-        in_time = bool(ran) and time.monotonic() - began < HELD_BACK
-        if self.host.beside:
-            for device in devices(self.domain.XMLDesc(0)):
-                replug(self.host.beside, device)
-        return in_time
+        return bool(ran) and time.monotonic() - began < HELD_BACK
 
     def monitor(self, folder: Path) -> Monitor:
         """Find its monitor. folder: for the socket."""
         node = root_node(self.ask("query-block"), alias(self.domain.XMLDesc(0), self.root))
         return Monitor(relay(self, folder), {"root": node}, (), (self.host.local, self.ports[2]))
-
-
-def replug(beside: Sequence[str], device: str) -> None:
-    """Let a switch in user space open a network device that was made anew. Nova's notes of the port stay.
-
-    In two transactions: one alone keeps the device that is gone.
-    """
-    noted = run([*beside, "ovs-vsctl", "get", "interface", device, "external_ids"]).strip()
-    run([*beside, "ovs-vsctl", "--if-exists", "del-port", "br-int", device])
-    run([*beside, "ovs-vsctl", "add-port", "br-int", device, "--", "set", "interface", device, f"external_ids={noted}"])
 
 
 _relays: dict[str, str] = {}

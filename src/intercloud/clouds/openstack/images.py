@@ -1,9 +1,10 @@
 """A cloud's images: found by what they hold, streamed with bounded memory, checked by the service's own hash."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import requests
@@ -22,8 +23,11 @@ TELL = 0.1
 """Seconds between two words about how far an upload is."""
 SNAPSHOT = 3600.0
 """Seconds for a snapshot to be taken and stored."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 Tell = Callable[[float], object]
 """Called with the share of a file that has left."""
+MACHINE = ("hw_", "os_type", "os_distro", "os_secure_boot", "os_require_quiesce")
+"""How properties of images begin that Nova builds a machine from, and knows its guest by."""
 FAILED = ("killed", "deleted", "deactivated")
 
 
@@ -33,6 +37,13 @@ def digest(image: Any) -> str | None:
     if noted:
         return str(noted[0])
     return f"{image.hash_algo}:{image.hash_value}" if image.hash_value else None
+
+
+def hardware(image: Any) -> dict[str, str]:
+    """What an image, or the image part of a server, tells Nova of the machine that boots it."""
+    told = image.to_dict() if image is not None else {}
+    told |= told.get("properties") or {}
+    return {name: str(value) for name, value in told.items() if name.startswith(MACHINE) and value is not None}
 
 
 def describe(image: Any) -> Image | None:
@@ -64,6 +75,11 @@ class Images:
         except NotFound:
             return None
 
+    def hardware(self, server: Any) -> dict[str, str]:
+        """What Nova knows of a server's machine; where it does not say (before microversion 2.98), its image does."""
+        number = server.image.id if server.image else None
+        return hardware(server.image) or (hardware(self.get(number)) if number else {})
+
     def own(self) -> list[Any]:
         """The project's images, whole or not: of others' none is ever deleted."""
         found: list[Any] = self.door.image.images(owner=self.door.project)
@@ -76,22 +92,25 @@ class Images:
 
     def snapshots(self, server: str) -> list[Any]:
         """Snapshots that we have taken of a server, whole or not."""
-        return [each for each in self.own() if each.properties.get(READ) == server]
+        return [each for each in self.own() if (each.properties or {}).get(READ) == server]
 
     def used(self) -> Bytes:
         """Bytes of the project's own images."""
         return Bytes(sum(each.size or 0 for each in self.own()))
 
-    def upload(self, path: Path, image: Image, tag: str, tell: Tell | None = None, **properties: str) -> Any:
+    def upload(
+        self, path: Path, image: Image, tags: list[str], tell: Tell | None = None, told: Mapping[str, str] = NOTHING
+    ) -> Any:
         """Store a file as an image. Raises TransferError when what arrived has another hash; nothing is left then.
 
-        image: its name and format. Killed meanwhile, it leaves an image with this tag that is not active.
+        image: its name and format; told: its properties. Killed meanwhile, it leaves an image with these tags that is
+        not active.
         """
         with path.open("rb") as file:
             content: Any = Told(file, path.stat().st_size, tell)
             made = self.door.image.create_image(
                 image.name, data=content, size=path.stat().st_size, disk_format=image.format, container_format="bare",
-                allow_duplicates=True, tags=[tag], meta=properties,
+                allow_duplicates=True, tags=tags, meta=dict(told),
             )  # fmt: skip
         stored = self.door.image.get_image(made.id)
         if stored.hash_value and not has_digest(path, f"{stored.hash_algo}:{stored.hash_value}"):

@@ -13,7 +13,17 @@ from enum import IntEnum
 from typing import Any
 
 from intercloud.clouds.openstack.door import Door
-from intercloud.clouds.openstack.names import BASE, CLUSTER, HEALTH, OURS, WAITS
+from intercloud.clouds.openstack.names import (
+    BASE,
+    CLUSTER,
+    FOR_BOOT,
+    FOR_CONTENT,
+    FOR_MEMORY,
+    HEALTH,
+    MARK,
+    OURS,
+    WAITS,
+)
 from intercloud.clouds.port import ServerState
 from intercloud.errors import CloudError, NotFound
 from intercloud.model.server import Cluster, KeyPair, Server, ServerGroup
@@ -42,12 +52,20 @@ class Power(IntEnum):
     SUSPENDED = 7
 
 
+def waits(server: Any) -> str | None:
+    """For what a place waits; None for a server, and for a place that has begun to be one."""
+    found: str | None = server.metadata.get(WAITS)
+    return None if found == FOR_BOOT and server.status not in ("SHUTOFF", "RESCUE") else found
+
+
 def state(server: Any | None) -> ServerState:
     """How a server is. One that is being booted counts as running: it may run at any moment."""
     if server is None:
         return ServerState.ABSENT
-    if WAITS in server.metadata:
+    if waits(server) in (FOR_CONTENT, FOR_MEMORY) or server.task_state == "rescuing":
         return ServerState.STOPPED
+    if server.status == "RESCUE":  # what runs is not the server
+        return ServerState.RUNNING if server.task_state else ServerState.STOPPED
     if server.status in ("BUILD", "REBUILD", "REBOOT", "HARD_REBOOT") or server.power_state == Power.RUNNING:
         return ServerState.RUNNING
     return ServerState.PAUSED if server.power_state == Power.PAUSED else ServerState.STOPPED
@@ -67,12 +85,17 @@ def own_metadata(cluster: Cluster, server: Server, waits: str) -> dict[str, str]
     return told
 
 
+def gib(size: int) -> int:
+    """GiB of a flavor whose root disk has room for so many bytes: flavors count whole ones."""
+    return -(-size // (GIB_IN_MIB * MIB))
+
+
 def fits(flavor: Any, server: Server) -> bool:
     """Whether a flavor gives just these figures."""
-    return (flavor.vcpus, flavor.ram * MIB, flavor.disk * GIB_IN_MIB * MIB, flavor.ephemeral or 0) == (
+    return (flavor.vcpus, flavor.ram * MIB, flavor.disk, flavor.ephemeral or 0) == (
         server.vcpus,
         server.memory,
-        server.disks[0].size,
+        gib(server.disks[0].size),
         0,
     )
 
@@ -118,7 +141,7 @@ class Servers:
         there = [flavor for flavor in self.door.compute.flavors() if fits(flavor, server)]
         if there:
             return min(there, key=lambda each: (each.name != server.flavor, each.name))
-        ram, disk = server.memory // MIB, server.disks[0].size // (GIB_IN_MIB * MIB)
+        ram, disk = server.memory // MIB, gib(server.disks[0].size)
         figures = f"{server.vcpus} vCPU, {ram} MiB of memory, {disk} GiB of disk"
         name = server.flavor or f"intercloud-{server.vcpus}-{ram}-{disk}"
         try:
@@ -197,9 +220,19 @@ class Servers:
         if server.is_locked and server.locked_reason == CLAIM:
             self.door.compute.unlock_server(server.id)
 
+    def note(self, server: Any, told: Mapping[str, str]) -> None:
+        """Write something on a server."""
+        self.door.compute.set_server_metadata(server.id, **told)
+
+    def forget(self, server: Any, name: str) -> None:
+        """Let something not be written on a server any more."""
+        if name in server.metadata:
+            self.door.compute.delete_server_metadata(server.id, [name])
+
     def settle(self, server: Any) -> None:
-        """Let a place be an ordinary server."""
-        self.door.compute.delete_server_metadata(server.id, [WAITS])
+        """Let a place that runs be an ordinary server."""
+        for name in (WAITS, MARK):
+            self.forget(server, name)
 
     def call_active(self, server: Any) -> None:
         """Let Nova believe that a server runs which it has seen stopped; else it would stop it again."""
@@ -211,18 +244,53 @@ class Servers:
         self.door.compute.rebuild_server(server.id, image.id, metadata=dict(metadata))
         self.wait(server.id, lambda it: it.status == "ACTIVE" and it.image and it.image.id == image.id, LONG)
 
+    def rebuild(self, server: Any, image: Any) -> None:
+        """Let a stopped place's disk hold an image; it boots for a moment and is stopped again, by Nova itself."""
+        self.door.compute.rebuild_server(server.id, image.id)
+        self.wait(
+            server.id, lambda it: it.status == "SHUTOFF" and it.task_state is None and it.image.id == image.id, LONG
+        )
+
+    def rescue(self, server: Any, image: Any) -> None:
+        """Boot an image beside a server's disk, and wait until it runs; nothing happens when one does."""
+        if self.door.compute.get_server(server.id).status != "RESCUE":
+            self.door.compute.rescue_server(server.id, image=image.id)
+            self.wait(server.id, lambda it: it.status == "RESCUE" and it.task_state is None, LONG)
+
+    def leave_rescue(self, server: Any) -> None:
+        """End a rescue, if there is one, and switch the server off again."""
+        if self.door.compute.get_server(server.id).status == "RESCUE":
+            self.door.compute.unrescue_server(server.id)
+            self.wait(server.id, lambda it: it.status in ("ACTIVE", "SHUTOFF") and it.task_state is None, LONG)
+            self.switch_off(server)
+
+    def console(self, server: Any) -> str:
+        """What a server says on its console; nothing while it is not to be had."""
+        try:
+            return str(self.door.compute.get_server_console_output(server.id)["output"])
+        except NotFound:
+            return ""
+
     def start(self, server: Any) -> None:
         """Boot a server, and wait until it runs; nothing happens to one that does."""
         if server.status == "ERROR":  # a rebuild would help one that has never run, and destroy what any other wrote
             why = (server.fault or {}).get("message", "Nova says nothing of why")
             raise CloudError(f"{self.cloud}: {server.name} is in error ({why}); let its operator set that right")
-        if state(server) is ServerState.STOPPED:
+        if server.status == "RESCUE" and not server.task_state:
+            self.door.compute.unrescue_server(server.id)
+        elif state(server) is ServerState.STOPPED:
             self.door.compute.start_server(server.id)
         self.wait(server.id, lambda it: it.status == "ACTIVE" and it.power_state == Power.RUNNING, LONG)
 
     def stop(self, server: Any) -> None:
         """Power a server off, and wait until it is; nothing happens to one that is."""
         if state(server) is not ServerState.STOPPED:
+            self.switch_off(server)
+        self.wait(server.id, lambda it: it.status == "SHUTOFF" and it.task_state is None, SHORT)
+
+    def switch_off(self, server: Any) -> None:
+        """Power off whatever runs as a server, and wait until it is off."""
+        if self.door.compute.get_server(server.id).status != "SHUTOFF":
             self.door.compute.stop_server(server.id)
         self.wait(server.id, lambda it: it.status == "SHUTOFF" and it.task_state is None, SHORT)
 
