@@ -1,18 +1,17 @@
-"""A relay of TCP connections that ends each after so many bytes: what a bad link does to an upload or a download."""
+"""Relays of TCP connections: what a bad link does to an upload or a download, a service that is gone for a while."""
 
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PIECE = 64 * 1024
 
 
 @contextmanager
-def cutting(host: str, port: int, after: int, times: int) -> Iterator[str]:
-    """Relay to a service, and cut the first `times` connections that carry more than `after` bytes; yields its URL."""
-    left = [times]
+def relaying(host: str, port: int, goes_on: Callable[[int], bool]) -> Iterator[str]:
+    """Relay to a service while this is true of the bytes that a connection has carried; yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -30,8 +29,7 @@ def cutting(host: str, port: int, after: int, times: int) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 while piece := one.recv(PIECE):
                     carried += len(piece)
-                    if carried > after and left[0] > 0:
-                        left[0] -= 1
+                    if not goes_on(carried):
                         break
                     other.sendall(piece)
             for each in (one, other):
@@ -40,3 +38,18 @@ def cutting(host: str, port: int, after: int, times: int) -> Iterator[str]:
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def cutting(host: str, port: int, after: int, times: int) -> Iterator[str]:
+    """Relay to a service, and cut the first `times` connections that carry more than `after` bytes; yields its URL."""
+    left = [times]
+
+    def goes_on(carried: int) -> bool:
+        if carried <= after or left[0] == 0:
+            return True
+        left[0] -= 1
+        return False
+
+    with relaying(host, port, goes_on) as url:
+        yield url

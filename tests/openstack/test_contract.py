@@ -11,15 +11,19 @@ from typing import Any, ClassVar
 from unittest import mock
 
 from testbed import user
+from testbed.host import enter
 from testbed.layout import HOSTS, PASSWORD, PROVIDER, Host
 from testbed.seed import connect, named
+from tests import needs
 from tests.contract import cloud_contract
 
 from intercloud.bootstrap.wiring import open_cloud
+from intercloud.clouds.openstack.held_back import HALT, first_sector
 from intercloud.clouds.openstack.images import describe
 from intercloud.clouds.openstack.provider import OpenStackCloud
+from intercloud.clouds.run import run
 from intercloud.settings import load
-from intercloud.units import GIB, Bytes
+from intercloud.units import GIB, MIB, Bytes
 
 PROJECT = "contract"
 CORES = 2
@@ -38,9 +42,9 @@ def prepare(host: Host) -> None:
             keystone.assign_project_role_to_user(project, user, named(keystone.roles(), "member"))
         compute.update_quota_set(project.id, cores=CORES)
         for vcpus in (1, CORES // 2 + 1):
-            name = f"contract-{vcpus}"
+            name = f"contract-{vcpus}-128"
             if named(compute.flavors(), name) is None:
-                compute.create_flavor(name=name, ram=64, vcpus=vcpus, disk=1)
+                compute.create_flavor(name=name, ram=128, vcpus=vcpus, disk=1)
         if named(network.networks(), "net1") is None:
             segment = {"provider_physical_network": PROVIDER, "provider_segmentation_id": VLAN}
             made = network.create_network(
@@ -52,6 +56,7 @@ def prepare(host: Host) -> None:
             )  # fmt: skip
 
 
+@needs.long
 class OpenStackContract(cloud_contract.CloudContract):
     _cleanup: ClassVar[contextlib.ExitStack]
 
@@ -66,7 +71,7 @@ class OpenStackContract(cloud_contract.CloudContract):
             source, target = (open_cloud(settings, host.name) for host in HOSTS)
             assert isinstance(source, OpenStackCloud)
             raw, path = directory / "raw", directory / "qcow2"
-            raw.write_bytes(random.Random(1).randbytes(4 << 20))
+            raw.write_bytes(first_sector(HALT) + random.Random(1).randbytes(4 << 20))
             subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, path], check=True, timeout=30)
             image: Any = source.door.image
             with path.open("rb") as content:
@@ -74,12 +79,22 @@ class OpenStackContract(cloud_contract.CloudContract):
             stack.callback(image.delete_image, noise.id)
             found = describe(image.get_image(noise.id))
             assert found is not None
-            cls.clouds = cloud_contract.Clouds(source, target, found, cls.write, Bytes(GIB))
+            cls.clouds = cloud_contract.Clouds(
+                source, target, found, cls.write, Bytes(GIB), Bytes(128 * MIB), notes=False, refills=False
+            )
             cls._cleanup = stack.pop_all()
 
-    @staticmethod
-    def write(*_: object) -> None:
-        raise AssertionError("only a cloud that offers disks of running servers is asked to")
+    @classmethod
+    def write(cls, server: str, offset: int, size: int, pattern: int) -> None:
+        """Write as the guest would: by its hypervisor's monitor."""
+        cloud = cls.clouds.source
+        assert isinstance(cloud, OpenStackCloud)
+        number = cloud.servers.get(server).id
+        act = f'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P {pattern} {offset} {size}"'
+        command = ["virsh", "-q", "qemu-monitor-command", "--hmp", number, act]
+        said = run(enter(HOSTS[0], command))
+        if "rror" in said:
+            raise AssertionError(said)
 
     @classmethod
     def tearDownClass(cls) -> None:

@@ -11,6 +11,7 @@ from test_contract import PROJECT, prepare
 from testbed import user
 from testbed.host import enter
 from testbed.layout import HOSTS
+from tests import needs
 
 from intercloud.bootstrap.wiring import open_cloud
 from intercloud.clouds.openstack.provider import OpenStackCloud
@@ -22,7 +23,7 @@ from intercloud.settings import Settings, load
 from intercloud.units import GIB, MIB, Bytes
 
 HOST = HOSTS[0]
-ONE = Server("one", 1, Bytes(64 * MIB), (Disk("root", Bytes(GIB)),), (Nic("net1", "52:54:00:60:00:31", "10.60.0.31"),))
+ONE = Server("one", 1, Bytes(128 * MIB), (Disk("root", Bytes(GIB)),), (Nic("net1", "52:54:00:60:00:31", "10.60.0.31"),))
 TESTS = Cluster("tests", (Network("net1", 7001, "10.60.0.0/24", 1400),), (ONE,))
 HELD_BACK = 15
 """Seconds for which Nova keeps the word that a domain has stopped to itself."""
@@ -49,12 +50,14 @@ class Hypervisor(unittest.TestCase):
         self.assertIs(self.cloud.server_state("one"), ServerState.INCOMING)
         self.assertEqual(self.cloud.servers.get("one").status, "ACTIVE")
 
+    @needs.long
     def test_nova_does_not_notice_that_a_place_waits_for_its_memory(self) -> None:
         self.cloud.receive_server(TESTS, ONE)
         self.assert_waits()
         time.sleep(HELD_BACK + 5)
         self.assert_waits()
 
+    @needs.long
     def test_a_place_that_nova_has_seen_stopped_waits_all_the_same(self) -> None:
         landing = self.cloud.receive_server(TESTS, ONE)
         number = self.cloud.servers.get("one").id

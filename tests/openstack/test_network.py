@@ -7,6 +7,7 @@ import unittest
 from tenant import DB, Tenant
 from testbed.layout import CONTROL, HOSTS, LAB
 from testbed.network import DEVICE, NETWORK
+from tests import needs
 
 from intercloud.clouds.run import inside
 from intercloud.control import process
@@ -30,6 +31,7 @@ def answer() -> str:
 
 
 class Border(unittest.TestCase):
+    @needs.long
     def test_traffic_follows_the_cutover_from_neutron_to_neutron(self) -> None:
         tenants = [Tenant(self, host) for host in HOSTS]
         servers = [tenant.boot("db")[0] for tenant in tenants]

@@ -111,6 +111,8 @@ class CutOff(unittest.TestCase):
         self.assert_whole(self.there)
 
     def test_what_cannot_be_proven_is_left_to_the_operator(self) -> None:
+        self.house.write(migration={"state": str(self.house.path / "runs"), "patience_s": 10})
+        self.addCleanup(self.house.write)
         self.killed("memory", 1.0, guard=False)
         run = self.house.newest()[0]
         pid = self.house.cloud(self.there).guest("web").pid()

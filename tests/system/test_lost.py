@@ -78,6 +78,7 @@ class Lost(unittest.TestCase):
         self.assertIn(f"may have run at {self.there}, which is lost: what it wrote there is given up", said)
         self.assertEqual(self.states(self.here), {ServerState.RUNNING})
 
+    @needs.long
     def test_a_lost_source_ends_the_move_at_the_target(self) -> None:
         self.house.kill_move(self.here, self.there, "verify", 0.2)
         self.lose(self.here)

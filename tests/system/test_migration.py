@@ -78,6 +78,7 @@ class Moves(unittest.TestCase):
         assert isinstance(servers, list)
         self.assertTrue(all("post-copy" in each["why"] for each in servers), servers)
 
+    @needs.long
     def test_over_gre(self) -> None:
         house.up("--tunnel", "gre")
         self.addCleanup(house.up, "--tunnel", "vxlan")
@@ -105,6 +106,7 @@ class Moves(unittest.TestCase):
         self.assertIn("stopped by the user", complaint)
         self.assert_as_it_was(json.loads(output))
 
+    @needs.long
     def test_another_migration_of_the_same_cluster_is_refused_meanwhile(self) -> None:
         with self.migration() as running:
             second = house.run("migrate", "--source", self.here, "--target", self.there)

@@ -123,6 +123,7 @@ class Plans(unittest.TestCase):
         said = self.plan("--target", "lab-b", code=1)
         self.assertRegex(said, "BLOCKS +WAN: nothing crosses between the ends of the vxlan tunnel from lab-a to lab-b")
 
+    @needs.long
     def test_a_tunnel_that_is_filtered_is_a_finding_though_its_ends_reach_each_other(self) -> None:
         self.flows("add-flow", "priority=9,udp,tp_dst=4789,actions=drop")
         self.addCleanup(self.flows, "del-flows", "udp,tp_dst=4789")

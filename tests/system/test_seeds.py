@@ -119,6 +119,7 @@ class Return(unittest.TestCase):
         for back in sent(found).values():
             self.assertTrue(CHANGED * MIB <= back < BESIDE * MIB, back)
 
+    @needs.long
     def test_a_seed_that_has_rotted_is_repaired_by_a_live_move(self) -> None:
         before = self.go()
         self.rot()
@@ -147,6 +148,7 @@ class Return(unittest.TestCase):
         self.assertEqual(house.where(), dict.fromkeys(("app", "db", "web"), self.there))
         self.assertEqual(list(Path(LABS, NAME, self.here, "servers").iterdir()), [])
 
+    @needs.long
     def test_a_live_move_back_that_is_killed_goes_on(self) -> None:
         before = self.go()
         self.interrupt(signal.SIGKILL)
