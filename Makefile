@@ -43,7 +43,7 @@ openstack-up: install .venv-openstack/installed ## bring two real OpenStack clou
 openstack-down: ## take the two OpenStack clouds down to the last process; their databases are kept for the next start
 	$(SUDO) .venv/bin/python -m testbed down
 
-test-openstack: openstack-up ## run the tests that need the two OpenStack clouds; with INTERCLOUD_LONG=1 all of them, an hour
+test-openstack: openstack-up ## run the tests that need the two OpenStack clouds; with INTERCLOUD_LONG=1 all of them
 	$(SUDO) $(OPERATOR) env INTERCLOUD_NO_SKIP=$(INTERCLOUD_NO_SKIP) INTERCLOUD_LONG=$(INTERCLOUD_LONG) \
 		.venv/bin/python -m unittest discover -s tests/openstack
 

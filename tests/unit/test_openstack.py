@@ -12,18 +12,20 @@ from openstack.network.v2.port import Port
 from openstack.network.v2.security_group_rule import SecurityGroupRule
 from openstack.network.v2.subnet import Subnet
 
+from intercloud.clouds.openstack import images, networks
 from intercloud.clouds.openstack.domain import alias, incoming, receiving, root_node
-from intercloud.clouds.openstack.door import translate
+from intercloud.clouds.openstack.door import Door, translate
 from intercloud.clouds.openstack.images import describe, hardware
+from intercloud.clouds.openstack.inventory import Inventory
 from intercloud.clouds.openstack.names import DIGEST, FOR_BOOT, FOR_CONTENT, KEY, WAITS
 from intercloud.clouds.openstack.networks import derived_key, free_ranges, key, read_network, read_nic, read_rule
 from intercloud.clouds.openstack.receiver.build import FAILS, HOLDS, Patch
 from intercloud.clouds.openstack.selection import Selection
-from intercloud.clouds.openstack.servers import own_metadata, state
+from intercloud.clouds.openstack.servers import Servers, gib, own_metadata, state
 from intercloud.clouds.port import ServerState
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached
 from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Rule, Server
-from intercloud.units import Bytes
+from intercloud.units import GIB, Bytes
 
 
 class States(unittest.TestCase):
@@ -75,6 +77,27 @@ class Patches(unittest.TestCase):
         ):
             with self.subTest(said):
                 self.assertIs(self.PATCH.arrived(said), arrived)
+
+
+class Losses(unittest.TestCase):
+    def blocking(self, status: str, **metadata: str) -> list[str]:
+        door = Door("here", {})
+        found = Inventory(
+            "here", images.Images("here", door), Servers("here", door), networks.Networks("here", door), {}
+        )
+        flavor = {"disk": 1, "ephemeral": 0, "original_name": "small"}
+        server = Instance.existing(name="db", status=status, metadata=metadata, flavor=flavor, attached_volumes=[])
+        return [loss.text for loss in found.losses(server) if loss.blocking]
+
+    def test_a_server_that_is_more_or_less_than_its_parts_is_not_moved(self) -> None:
+        for status in ("RESCUE", "SUSPENDED", "SHELVED_OFFLOADED", "VERIFY_RESIZE", "ERROR"):
+            self.assertEqual(self.blocking(status), [f"is in Nova's state {status}"])
+        for status in ("ACTIVE", "SHUTOFF", "PAUSED"):
+            self.assertEqual(self.blocking(status), [])
+        self.assertEqual(self.blocking("RESCUE", **{WAITS: FOR_CONTENT}), [])
+
+    def test_flavors_count_whole_gib(self) -> None:
+        self.assertEqual([gib(size) for size in (1, GIB, GIB + 1)], [1, 1, 2])
 
 
 class Hardware(unittest.TestCase):

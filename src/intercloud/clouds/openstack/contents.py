@@ -4,7 +4,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class Contents:
             ):
                 yield Offer(served.uri, served.local, what.disk.size, mark, changed)
 
-    def served(self, node: str) -> Any:
+    def served(self, node: str) -> AbstractContextManager[nbd.Served]:
         """Let a node be read by processes of this computer, while the context lasts."""
         return nbd.serve(nbd.Stand(self.cloud, self.spool), node)
 

@@ -27,10 +27,10 @@ def ends(size: int) -> tuple[Extent, Extent]:
     return Extent(Bytes(0), END), Extent(Bytes(size - END), END)
 
 
-def first_sector(code: bytes, owner: str = "", sectors: int = BLANK_SIZE // 512) -> bytes:
+def first_sector(code: bytes, owner: str = "") -> bytes:
     """Make a boot sector that runs this code. One partition: Nova refuses a boot sector without any."""
-    first, kind = 1, 0xDA  # data without a file system
-    table = struct.pack("<B3xB3xII", 0, kind, first, sectors - 1)
+    first, kind, count = 1, 0xDA, BLANK_SIZE // 512 - 1  # 0xDA: data without a file system
+    table = struct.pack("<B3xB3xII", 0, kind, first, count)
     boot = code.ljust(OWNER_AT, b"\0") + owner.encode()
     return boot.ljust(446, b"\0") + table.ljust(64, b"\0") + b"\x55\xaa"
 

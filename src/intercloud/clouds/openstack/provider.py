@@ -1,7 +1,7 @@
 """OpenStack as a cloud: the port of clouds/port.py over the public APIs of one project, with a tenant's rights.
 
-What a tenant cannot read or write directly goes through the image service: a stopped server's disk is read as a
-snapshot, and filled by giving its place the content as an image.
+What a tenant cannot read or write directly goes through the image service: a server's disk is read as a snapshot, and
+a place's is filled with images (`filling.py`).
 """
 
 import threading

@@ -94,17 +94,18 @@ static size_t piece_of(uint64_t left)
     return left < PIECE ? (size_t)left : PIECE;
 }
 
-/* Backwards: when the first sector is there, so is all that follows it. */
+/* Backwards, the first sector last and alone: when it is there, so is all that follows it. */
 static void write_all(int disk)
 {
     uint64_t from = patch.data_at;
     for (uint64_t n = 0; n < patch.count; n++)
         from += extents[n].length;
     for (uint64_t n = patch.count; n-- > 0;) {
-        if (n == 0 && fsync(disk))
-            die("the disk");
         for (uint64_t left = extents[n].length; left;) {
-            size_t size = piece_of(left);
+            uint64_t apart = n == 0 && left > SECTOR ? SECTOR : 0;
+            size_t size = piece_of(left - apart);
+            if (n == 0 && !apart && fsync(disk))
+                die("the disk");
             left -= size;
             from -= size;
             whole(pread, source, piece, size, from, "reading the patch");
