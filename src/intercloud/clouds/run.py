@@ -1,7 +1,9 @@
 """Run other programs: in a namespace or not, always with a time limit, with their own words in the error."""
 
+import contextlib
 import logging
 import os
+import select
 import signal
 import subprocess
 import time
@@ -76,10 +78,18 @@ def find_process(pid_file: Path, mark: str) -> int | None:
 
 
 def kill(pids: Sequence[int], timeout: float = 10, how: signal.Signals = signal.SIGKILL) -> None:
-    """End processes and wait until none is left. No error for those that are gone."""
-    for pid in pids:
-        try:
-            os.kill(pid, how)
-        except ProcessLookupError:
-            continue
-    wait_until(lambda: not any(map(command_line, pids)), f"the end of processes {list(pids)}", timeout)
+    """End processes and wait until none is left, nor holds a file or a device. No error for those that are gone.
+
+    Raises CloudError when one has not ended within timeout seconds.
+    """
+    end = time.monotonic() + timeout
+    with contextlib.ExitStack() as opened:
+        ends = []
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                ends.append(os.pidfd_open(pid))
+                opened.callback(os.close, ends[-1])
+                signal.pidfd_send_signal(ends[-1], how)
+        for process in ends:
+            if not select.select([process], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise CloudError(f"the end of processes {list(pids)}: not seen within {timeout:g} s")

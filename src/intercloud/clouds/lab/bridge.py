@@ -6,7 +6,7 @@ The border bridge is not made here: it belongs to the control layer, which finds
 from collections.abc import Sequence
 
 from intercloud.clouds.lab.net import batch, processes
-from intercloud.clouds.lab.spec import Place
+from intercloud.clouds.lab.spec import Place, mac_of
 from intercloud.clouds.run import command_line, find_process, inside, kill, run, urgently
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -27,6 +27,7 @@ def up(place: Place) -> None:
     start(place, "ovs-vswitchd", [f"unix:{place.ovs}/db.sock"])
     words = ["--may-exist", "add-br", BRIDGE]
     words += ["--", "set", "bridge", BRIDGE, "datapath_type=netdev", "fail_mode=standalone"]
+    words += [f'other-config:hwaddr="{mac_of(place.tunnel_address)}"']
     words += ["--", "--may-exist", "add-port", BRIDGE, "tun-o"]
     words += ["--", "set", "interface", BRIDGE, f"mtu_request={place.lab.wan.mtu}"]
     vsctl(place, words)
@@ -34,14 +35,29 @@ def up(place: Place) -> None:
     batch(place.namespace, [("link", "set", BRIDGE, "up"), address])
 
 
+def end_lost(place: Place) -> None:
+    """End a switch that has lost its database.
+
+    In user space it forwards nothing and spins, at the priority of a switch, until it has looked for the database
+    again: after up to 8 s.
+    """
+    if not running(place, "ovsdb-server"):
+        kill(running(place, "ovs-vswitchd"))
+
+
+def running(place: Place, daemon: str) -> list[int]:
+    """Processes of one daemon at this site."""
+    return [pid for pid in processes(place.namespace) if command_line(pid)[:1] == (daemon,)]
+
+
 def start(place: Place, daemon: str, words: Sequence[str]) -> None:
     """Start one daemon in the background unless its process lives. It is ready when this returns."""
     pid_file = place.ovs / f"{daemon}.pid"
-    running = [pid for pid in processes(place.namespace) if command_line(pid)[:1] == (daemon,)]
-    if running and running == [find_process(pid_file, daemon)]:
+    there = running(place, daemon)
+    if there and there == [find_process(pid_file, daemon)]:
         return
     # One that was cut off before it wrote its pid file would share the database with the next.
-    kill(running)
+    kill(there)
     options = ["--detach", "--no-chdir", f"--pidfile={pid_file}", f"--log-file={place.ovs}/{daemon}.log"]
     options += [f"--unixctl={place.ovs}/{daemon}.ctl", "-vconsole:off", "-vsyslog:off"]
     environment = [f"OVS_RUNDIR={place.ovs}", f"OVS_LOGDIR={place.ovs}", f"OVS_DBDIR={place.ovs}"]

@@ -43,6 +43,7 @@ def up(spec: LabSpec) -> None:
     spec.path.mkdir(parents=True, exist_ok=True)
     for place in spec.places():
         net.add_namespace(place.namespace)
+        bridge.end_lost(place)
     wan.up(spec)
     for place in spec.places():
         net.add_site(place)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from intercloud.clouds.lab.spec import Place
+from intercloud.clouds.lab.spec import Place, mac_of
 from intercloud.clouds.run import inside, run
 
 SYSCTLS = {
@@ -83,7 +83,7 @@ def add_site(place: Place) -> None:
             ("link", "set", "uplink", "mtu", mtu, "master", "wan", "up"),
             ("link", "set", "tun-k", "mtu", mtu, "master", "wan", "up"),
             ("link", "set", "tun-o", "mtu", mtu, "up"),
-            ("link", "set", "wan", "mtu", mtu, "up"),
+            ("link", "set", "wan", "mtu", mtu, "address", mac_of(place.address), "up"),
             ("addr", "replace", f"{place.address}/24", "dev", "wan"),
             # BBR, some kernels' default, sends next to nothing for 200 ms every 10 s to measure the round trip
             # (PROBE_RTT); when that meets a switchover, it is the blackout. CUBIC does not.
