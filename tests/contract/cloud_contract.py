@@ -160,18 +160,21 @@ class CloudContract(unittest.TestCase):
         with self.assertRaises(CloudUnreachable):
             self.source.reach("nowhere")
 
+    def conflicts(self, server: Server) -> list[str]:
+        return [found.text for found in self.source.conflicts(dataclasses.replace(self.cluster, servers=(server,)))]
+
     def test_conflicts(self) -> None:
-        self.assertEqual(self.source.conflicts(self.one), ())
+        self.assertEqual(self.source.conflicts(self.cluster), ())
         self.source.create_server(self.cluster, self.one)
-        self.assertEqual(self.source.conflicts(self.one), ())
-        self.assertEqual(self.source.conflicts(self.server("two", 2)), ())
-        (name,) = self.source.conflicts(self.server("one", 3))
+        self.assertEqual(self.conflicts(self.one), [])
+        self.assertEqual(self.conflicts(self.server("two", 2)), [])
+        (name,) = self.conflicts(self.server("one", 3))
         self.assertIn("one", name)
-        mac, address = self.source.conflicts(self.server("three", 1))
+        mac, address = self.conflicts(self.server("three", 1))
         self.assertIn("52:54:00:60:00:01", mac)
         self.assertIn("10.60.0.1", address)
         self.source.start_server("one")
-        self.assertEqual(len(self.source.conflicts(self.one)), 1)
+        self.assertEqual(len(self.conflicts(self.one)), 1)
 
     # Images and disks
 
@@ -533,7 +536,7 @@ class CloudContract(unittest.TestCase):
         self.assertEqual(self.source.monitor("one"), landing.monitor)
         self.assertEqual(list(landing.monitor.nodes), ["root"])
         self.assertEqual(self.source.clusters(), ())
-        self.assertEqual(self.source.conflicts(self.one), ())
+        self.assertEqual(self.conflicts(self.one), [])
         other = self.source.receive_server(self.cluster, self.server("two", 2))
         self.assertEqual(len({landing.memory_uri, other.memory_uri}), 2)
         self.assertEqual(len({landing.nbd_port, other.nbd_port}), 2)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from intercloud.clouds.ability import Ability
+from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, Disk, Image, Server
 from intercloud.model.site import Placement, Platform, Quota, Site, WanPath
 from intercloud.units import Bytes
@@ -142,10 +143,10 @@ class Inventory(Protocol):
     def quota(self) -> tuple[Quota, Quota]:
         """What this cloud allows, and what is used of it now."""
 
-    def conflicts(self, server: Server) -> tuple[str, ...]:
-        """One line for each name, MAC or IP address of this server that something else here already has.
+    def conflicts(self, cluster: Cluster) -> tuple[Finding, ...]:
+        """What here is in the way of these servers; their own idle copies are not.
 
-        The cloud's own name is not in it.
+        A name, MAC or IP address that something else has; a network or a security group that is not as it is wanted.
         """
 
     def reach(self, peer: str) -> WanPath:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.port import ServerState
+from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, Image
 from intercloud.model.site import Platform, Quota, WanPath
 from intercloud.units import BitsPerSecond, Bytes, Seconds
@@ -40,7 +41,7 @@ class Survey:
     limit: Quota
     used: Quota
     free: Bytes | None
-    conflicts: tuple[str, ...]
+    conflicts: tuple[Finding, ...]
     missing: tuple[Image, ...]
     path: WanPath
     skew: Skew

@@ -22,7 +22,7 @@ def findings(survey: Survey, strategy: Strategy, tunnel: Tunnel) -> tuple[Findin
         *_platforms(survey, strategy),
         *_postcopy(survey, strategy),
         *_quota(survey),
-        *_conflicts(survey),
+        *survey.conflicts,
         *_store(survey),
         *_space(survey),
         *_path(survey, tunnel),
@@ -92,11 +92,6 @@ def _quota(survey: Survey) -> Iterator[Finding]:
                 f"quota too small: {show(needed)} {what} needed, {show(limit - used)} free of {show(limit)}",
                 "raise the quota or move fewer servers",
             )
-
-
-def _conflicts(survey: Survey) -> Iterator[Finding]:
-    for line in survey.conflicts:
-        yield Finding(survey.target, line, "delete that server or give it another, or choose another target")
 
 
 def _store(survey: Survey) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ def survey(source: Cloud, target: Cloud, cluster: str, servers: Set[str]) -> Sur
         limit,
         used,
         there.free,
-        tuple(line for server in found.servers for line in target.conflicts(server)),
+        target.conflicts(found),
         tuple(image for image in images(found) if target.find_image(image.digest) is None),
         path,
         _skew(source, target),

@@ -72,7 +72,8 @@ class Findings(unittest.TestCase):
         self.assertIn("b: image guest is not there: 20.0 MiB, 419.4 ms at the 400.0 Mbit/s measured", line)
 
     def test_a_taken_address_is_told(self) -> None:
-        self.assertIn("b: the IP is taken; delete", self.only(replace(FINE, conflicts=("the IP is taken",))))
+        taken = Finding("b", "the IP is taken", "give it another")
+        self.assertIn("b: the IP is taken; give", self.only(replace(FINE, conflicts=(taken,))))
 
     def test_a_tunnel_that_does_not_fit_is_told(self) -> None:
         for path in (replace(FINE.path, mtu=1449), replace(FINE.path, tunnel_mtu=1449)):

@@ -23,7 +23,9 @@ from intercloud.clouds.locked import locked
 from intercloud.clouds.port import About, DiskRef, Extent, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.clouds.quota import admit
 from intercloud.clouds.run import run
+from intercloud.clouds.taken import taken
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, TransferError
+from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, Image, Server
 from intercloud.model.site import Placement, Platform, Quota, WanPath
 from intercloud.units import Bytes
@@ -101,7 +103,11 @@ class LabCloud:
             image_store=self.store.used(),
         )
 
-    def conflicts(self, server: Server) -> tuple[str, ...]:
+    def conflicts(self, cluster: Cluster) -> tuple[Finding, ...]:
+        """Names and addresses that are taken."""
+        return taken(self.name, (line for server in cluster.servers for line in self.taken(server)))
+
+    def taken(self, server: Server) -> list[str]:
         """One line for each of its names and addresses that is taken; its own idle copy takes nothing."""
         lines = []
         for record in self.records():
@@ -111,12 +117,12 @@ class LabCloud:
                     lines.append(f"the name {server.name} is taken by a server of {record.cluster.name}")
                 continue
             for nic in server.nics:
-                for taken in other.nics:
-                    if nic.mac == taken.mac:
+                for its in other.nics:
+                    if nic.mac == its.mac:
                         lines.append(f"the MAC address {nic.mac} is taken by {other.name}")
-                    if (nic.network, nic.ip) == (taken.network, taken.ip):
+                    if (nic.network, nic.ip) == (its.network, its.ip):
                         lines.append(f"the IP address {nic.ip} in {nic.network} is taken by {other.name}")
-        return tuple(lines)
+        return lines
 
     def reach(self, peer: str) -> WanPath:
         """Measure the WAN to another site of the lab."""
@@ -364,9 +370,8 @@ class LabCloud:
         """Raise what speaks against a new server here: an address, an image, the quota."""
         if found is not None:
             raise AddressTaken(f"{self.name}: there is another server {server.name}")
-        taken = self.conflicts(server)
-        if taken:
-            raise AddressTaken(f"{self.name}: {'; '.join(taken)}")
+        if lines := self.taken(server):
+            raise AddressTaken(f"{self.name}: {'; '.join(lines)}")
         for disk in server.disks:
             if disk.image is not None:
                 self.store.base(disk.image)

@@ -10,6 +10,7 @@ from intercloud.clouds.openstack.networks import Networks, port_losses, read_nic
 from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.openstack.servers import GIB_IN_MIB, Servers, gib, state, waits
 from intercloud.clouds.port import ServerState
+from intercloud.clouds.taken import taken
 from intercloud.errors import NotFound
 from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, Disk, Image, Nic, Server
@@ -108,14 +109,19 @@ class Inventory:
             cure = "a guest that has booted once seldom needs it; name an operator's credentials to carry it (operator)"
             yield Finding(name, text, cure, blocking=False)
 
-    def conflicts(self, server: Server) -> tuple[str, ...]:
+    def conflicts(self, cluster: Cluster) -> tuple[Finding, ...]:
+        """Names and addresses that are taken, networks and security groups that are otherwise."""
+        lines = (line for server in cluster.servers for line in self.taken(server))
+        return (*taken(self.cloud, lines), *self.networks.obstacles(cluster))
+
+    def taken(self, server: Server) -> tuple[str, ...]:
         """One line for each of its name and addresses that is taken; its own idle copy takes nothing."""
         found = self.servers.find(server.name)
         if found is not None:
             if not self.is_same(found, server) or state(found) in (ServerState.RUNNING, ServerState.PAUSED):
                 return (f"the name {server.name} is taken by a server of this project",)
             return ()
-        return tuple(self.networks.conflicts(server))
+        return tuple(self.networks.taken(server))
 
     def is_same(self, found: Any, wanted: Server) -> bool:
         """Whether a server here is the one that is wanted. User data counts only where it can be read."""

@@ -57,6 +57,16 @@ def read_rule(rule: Any, names: Mapping[str, str]) -> Rule:
     )
 
 
+def show_rule(rule: Rule) -> str:
+    """Spell a rule for people: "ingress IPv4 tcp 22-22 from 10.0.0.0/8"."""
+    first, last = rule.ports
+    ports = "" if first is None and last is None else f"{first}-{last}"
+    who = rule.remote or (f"group {rule.group}" if rule.group else "any")
+    way = "from" if rule.direction == "ingress" else "to"
+    words = (rule.direction, rule.ether_type, rule.protocol, ports, way, who)
+    return " ".join(word for word in words if word)
+
+
 def read_nic(port: Any, network: str, groups: Mapping[str, str]) -> Nic:
     """A port as the model has it. groups: id of a security group → its name."""
     pairs = (f"{pair['ip_address']} {pair.get('mac_address', '')}".strip() for pair in port.allowed_address_pairs or ())
@@ -139,7 +149,7 @@ class Networks:
         found = list(self.door.network.ports(device_id=server.id))
         return sorted(found, key=lambda each: (str(each.created_at), each.mac_address))
 
-    def conflicts(self, server: Server) -> Iterator[str]:
+    def taken(self, server: Server) -> Iterator[str]:
         """One line for each of its addresses that a port of another device here has."""
         for nic in server.nics:
             network = self.named(nic.network)
@@ -158,6 +168,8 @@ class Networks:
 
     def prepare(self, cluster: Cluster) -> None:
         """Let networks, subnets and security groups be there. Raises CloudError that says what an operator must do."""
+        if obstacle := next(self.obstacles(cluster), None):
+            raise CloudError(obstacle.line)
         for network in cluster.networks:
             self._prepare_network(network, [nic.ip for server in cluster.servers for nic in server.nics])
         there = self.groups()
@@ -172,15 +184,37 @@ class Networks:
             for rule in sorted(group.rules - have[group.name], key=str):
                 self._add_rule(there, group.name, rule)
 
+    def obstacles(self, cluster: Cluster) -> Iterator[Finding]:
+        """Networks and security groups that are not as they are wanted, and that are not ours to change."""
+        for network in cluster.networks:
+            yield from self._network_obstacles(network)
+        strange = {name for name, group in self.groups().items() if group.description != OURS}
+        have = {group.name: group.rules for group in self.read_groups(strange & {each.name for each in cluster.groups})}
+        for group in cluster.groups:
+            mine = have.get(group.name, group.rules)
+            parts = [("lacks", group.rules - mine), ("lets through besides", mine - group.rules)]
+            said = [f"{verb} {', '.join(sorted(map(show_rule, rules)))}" for verb, rules in parts if rules]
+            if said:
+                text = f"its security group {group.name} {' and '.join(said)}"
+                yield Finding(self.cloud, text, "make the rules of both clouds equal, or rename one of the groups")
+
+    def _network_obstacles(self, wanted: Network) -> Iterator[Finding]:
+        name, network = wanted.name, self.named(wanted.name)
+        if network is None:
+            cure = "let its operator make it, owned by this project, with its end at the border bridge"
+            yield Finding(self.cloud, f"has no network {name}", cure)
+            return
+        if network.mtu < wanted.mtu:
+            text = f"its network {name} has an MTU of {network.mtu} bytes, {wanted.mtu} are wanted"
+            yield Finding(self.cloud, text, "let its operator raise it, or lower that of the source")
+        subnet = self.subnet(network)
+        if subnet is not None and subnet.cidr != wanted.cidr:
+            text = f"its network {name} has the subnet {subnet.cidr}, {wanted.cidr} is wanted"
+            yield Finding(self.cloud, text, "delete that subnet if it is not used, or rename one of the networks")
+
     def _prepare_network(self, wanted: Network, taken: Iterable[str]) -> None:
         network = self.named(wanted.name)
-        if network is None:
-            raise NotFound(
-                f"{self.cloud} has no network {wanted.name}; its operator must make it, owned by this project, with "
-                "its end at the border bridge"
-            )
-        if network.mtu < wanted.mtu:
-            raise CloudError(f"{self.cloud}: network {wanted.name} has an MTU of {network.mtu}, {wanted.mtu} is wanted")
+        assert network is not None
         if key(network) != wanted.key:
             tags = [tag for tag in network.tags or () if not tag.startswith(KEY)]
             self.door.network.set_tags(network, [*tags, f"{KEY}{wanted.key}"])
@@ -191,10 +225,6 @@ class Networks:
                 is_dhcp_enabled=wanted.dhcp, name=wanted.name, description=OURS,
                 allocation_pools=free_ranges(wanted.cidr, [*taken, wanted.gateway or ""]),
             )  # fmt: skip
-        elif subnet is not None and subnet.cidr != wanted.cidr:
-            raise CloudError(
-                f"{self.cloud}: network {wanted.name} has the subnet {subnet.cidr}, {wanted.cidr} is wanted"
-            )
 
     def _add_rule(self, groups: Mapping[str, Any], name: str, rule: Rule) -> None:
         self.door.network.create_security_group_rule(

@@ -33,6 +33,7 @@ from intercloud.clouds.openstack.servers import GIB_IN_MIB, Servers, state, wait
 from intercloud.clouds.port import About, DiskRef, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.clouds.quota import admit
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, StoreFull
+from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, Image, Server
 from intercloud.model.site import Placement, Quota, Site, WanPath
 from intercloud.units import MIB, Bytes, show_bytes
@@ -118,9 +119,9 @@ class OpenStackCloud:
         """Read a cluster's servers that are here, by name."""
         return self.inventory.cluster(name)
 
-    def conflicts(self, server: Server) -> tuple[str, ...]:
-        """One line for each of its name and addresses that is taken; its own idle copy takes nothing."""
-        return self.inventory.conflicts(server)
+    def conflicts(self, cluster: Cluster) -> tuple[Finding, ...]:
+        """What here is in the way of these servers; their own idle copies are not."""
+        return self.inventory.conflicts(cluster)
 
     def quota(self) -> tuple[Quota, Quota]:
         """What Nova allows this project. Of disks and images it tells no limit."""
@@ -191,9 +192,8 @@ class OpenStackCloud:
                 raise AddressTaken(f"{self.name}: there is another server {server.name}")
             self._made[found.id] = server
             return found
-        taken = self.conflicts(server)
-        if taken:
-            raise AddressTaken(f"{self.name}: {'; '.join(taken)}")
+        if lines := self.inventory.taken(server):
+            raise AddressTaken(f"{self.name}: {'; '.join(lines)}")
         for disk in server.disks:
             if disk.image is not None and self.images.find(disk.image.digest) is None:
                 raise NotFound(f"{self.name} has no image {disk.image.name} ({disk.image.digest[:19]}…)")
