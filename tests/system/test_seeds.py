@@ -92,6 +92,7 @@ class Return(unittest.TestCase):
             saved = first - sent(found)[server]
             self.assertGreater(saved, (FILLED - BESIDE) * MIB, f"{server}: first {first}, back {sent(found)[server]}")
 
+    @needs.long
     def test_live(self) -> None:
         before = self.go()
         planned = house.run("plan", "--source", self.there, "--target", self.here)
