@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import Template
 
-from testbed.layout import HOSTS, HUB, OPERATOR_ADDRESS, PASSWORD, PROVIDER, VENV, Host
+from testbed.layout import HOSTS, HUB, OPERATOR_ADDRESS, PASSWORD, PROVIDER, VENV, VOLUME_TYPE, Host
 
 TEMPLATES = Path(__file__).parent / "templates"
 HOOK = Path(__file__).parent / "hooks" / "qemu"
-DATABASES = ("keystone", "placement", "glance", "neutron", "nova_api", "nova", "nova_cell0")
-USERS = ("placement", "glance", "neutron", "nova")
+DATABASES = ("keystone", "placement", "glance", "neutron", "nova_api", "nova", "nova_cell0", "cinder")
+USERS = ("placement", "glance", "neutron", "nova", "cinder")
 """The services' own users in Keystone."""
 OF_HOST = {
     "keystone.conf": "keystone/keystone.conf",
@@ -22,6 +22,7 @@ OF_HOST = {
     "ml2_conf.ini": "neutron/ml2_conf.ini",
     "openvswitch_agent.ini": "neutron/openvswitch_agent.ini",
     "dhcp_agent.ini": "neutron/dhcp_agent.ini",
+    "cinder.conf": "cinder/cinder.conf",
     "libvirtd.conf": "libvirt/libvirtd.conf",
     "virtlogd.conf": "libvirt/virtlogd.conf",
     "qemu.conf": "libvirt/qemu.conf",
@@ -33,6 +34,7 @@ SHIPPED = {
     "glance": ("glance-api-paste.ini",),
     "nova": ("api-paste.ini", "rootwrap.conf"),
     "neutron": ("api-paste.ini", "rootwrap.conf"),
+    "cinder": ("api-paste.ini", "resource_filters.json"),
 }
 """Files that a service's package brings along and that are taken as they are."""
 
@@ -69,6 +71,7 @@ def words(host: Host, accelerator: str) -> Mapping[str, str]:
         "run": str(host.run),
         "state": str(host.path / "state"),
         "provider": PROVIDER,
+        "volume_type": VOLUME_TYPE,
         "accelerator": accelerator,
         "uuid": str(uuid.uuid5(uuid.NAMESPACE_DNS, host.name)),
         "queue": f"rabbit://{host.database}:{PASSWORD}@{OPERATOR_ADDRESS}:5672/{host.database}",

@@ -16,7 +16,7 @@ SHIMS = Path(__file__).with_name("bin")
 
 FOLDERS = (
     "log", "run/tmp", "libvirt/lib", "libvirt/log", "libvirt/cache", "state/nova/instances", "state/neutron",
-    "state/glance/images", "state/glance/staging", "state/glance/tasks",
+    "state/glance/images", "state/glance/staging", "state/glance/tasks", "state/cinder/share",
 )  # fmt: skip
 """What programs expect to be there."""
 

@@ -88,19 +88,15 @@ def listens() -> bool:
     return run(inside(OPERATOR, ["ss", "-Hltn", f"src {OPERATOR_ADDRESS}:5672"])).strip() != ""
 
 
-def queues(host: Host) -> frozenset[str]:
-    """Names of the queues that a cloud's services consume."""
-    words = [
-        "/usr/lib/rabbitmq/bin/rabbitmqctl",
-        "-n",
-        RABBIT["RABBITMQ_NODENAME"],
-        "-q",
-        "list_queues",
-        "-p",
-        host.database,
-        "name",
-    ]
-    return frozenset(run(inside(OPERATOR, ["env", *(f"{k}={v}" for k, v in RABBIT.items()), *words])).splitlines())
+def wait_for_consumer(host: Host, queue: str, seconds: int = 90) -> None:
+    """Wait until one of a cloud's services takes messages from a queue. Raises CloudError when none does in time."""
+    name = f'rabbit_misc:r(<<"{host.database}">>, queue, <<"{queue}">>)'
+    found = f"rabbit_amqqueue:with({name}, fun(Queue) -> rabbit_amqqueue:info(Queue, [consumers]) end)"
+    # the server itself looks again and again: a command to it costs a second of a processor that others wait for
+    again = f"case {found} of [{{consumers, Some}}] when Some > 0 -> ok; _ -> timer:sleep(200), Wait(Left - 1) end"
+    wait = f"(fun Wait(0) -> error(timeout); Wait(Left) -> {again} end)({5 * seconds})."
+    words = ["/usr/lib/rabbitmq/bin/rabbitmqctl", "-n", RABBIT["RABBITMQ_NODENAME"], "-q", "eval", wait]
+    run(inside(OPERATOR, ["env", *(f"{k}={v}" for k, v in RABBIT.items()), *words]), timeout=seconds + 30)
 
 
 def sql(statement: str) -> str:

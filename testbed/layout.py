@@ -30,9 +30,11 @@ OPERATOR = f"ic-{LAB.name}--operator"
 OPERATOR_ADDRESS = "10.77.0.1"
 PASSWORD = "secret"
 """Of every user, in clouds that only this computer can reach."""
-PORTS = {"keystone": 5000, "placement": 8778, "glance": 9292, "neutron": 9696, "nova": 8774}
+PORTS = {"keystone": 5000, "placement": 8778, "glance": 9292, "neutron": 9696, "nova": 8774, "cinder": 8776}
 PROVIDER = "physnet1"
 """The provider network, which ends at the cloud's border bridge."""
+VOLUME_TYPE = "standard"
+"""Of volumes for which nothing else is said."""
 
 
 @dataclass(frozen=True)

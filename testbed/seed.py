@@ -15,19 +15,23 @@ from openstack.exceptions import SDKException
 
 from intercloud.clouds.lab import demo
 from testbed.files import USERS
-from testbed.layout import HOSTS, PASSWORD, PORTS, PROVIDER, VLAN, Host
+from testbed.layout import HOSTS, PASSWORD, PORTS, PROVIDER, VLAN, VOLUME_TYPE, Host
 
 CATALOG = {
     "image": ("glance", ""),
     "placement": ("placement", ""),
     "compute": ("nova", "/v2.1"),
     "network": ("neutron", ""),
+    "block-storage": ("cinder", "/v3"),
 }
 """Type of service → its name, and the path of its URL."""
 PROJECT = "shop"
 """The tenant's, whose user may nothing that an operator may."""
 FLAVOR, BIGGER = "small", "bigger"
 LONGEST_START = 240.0
+NOVA = ("nova-compute", "nova-scheduler", "nova-conductor")
+NEUTRON = ("neutron-openvswitch-agent", "neutron-dhcp-agent")
+CINDER = ("cinder-scheduler", "cinder-volume")
 
 
 def connect(host: Host, project: str = "admin", user: str = "admin") -> Connection:
@@ -74,18 +78,26 @@ def identity(cloud: Connection, host: Host) -> None:
 
 
 def ready(cloud: Connection, since: datetime) -> str:
-    """Say which part is missing: of services and agents, those count that have spoken since."""
+    """Say what is missing, one API after the other: of services and agents, those count that have spoken since."""
 
-    def fresh(moment: str | None) -> bool:
-        return moment is not None and datetime.fromisoformat(moment[:19]).replace(tzinfo=UTC) >= since
+    def missing(needed: Iterable[str], found: Iterable[tuple[str, bool, str | None]]) -> str:
+        up = {name for name, alive, spoke in found if alive and spoke is not None and _moment(spoke) >= since}
+        return ", ".join(name for name in needed if name not in up)
 
     compute: Any = cloud.compute
-    up = {each.binary for each in compute.services() if each.state == "up" and fresh(each.updated_at)}
     network: Any = cloud.network
-    up |= {each.binary for each in network.agents() if each.is_alive and fresh(each.last_heartbeat_at)}
-    needed = ("nova-compute", "nova-scheduler", "nova-conductor", "neutron-openvswitch-agent", "neutron-dhcp-agent")
-    missing = [name for name in needed if name not in up]
-    return ", ".join(missing) or ("" if list(compute.hypervisors()) else "the hypervisor")
+    storage: Any = cloud.block_storage
+    return (
+        missing(NOVA, ((each.binary, each.state == "up", each.updated_at) for each in compute.services()))
+        or ("" if list(compute.hypervisors()) else "the hypervisor")
+        or missing(NEUTRON, ((each.binary, each.is_alive, each.last_heartbeat_at) for each in network.agents()))
+        or missing(CINDER, ((each.binary, each.state == "up", each.updated_at) for each in storage.services()))
+        or ("" if list(storage.backend_pools()) else "room for volumes")
+    )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
 
 
 def wait(cloud: Connection, host: Host) -> None:
@@ -104,7 +116,7 @@ def wait(cloud: Connection, host: Host) -> None:
 
 
 def resources(cloud: Connection, _: Host) -> None:
-    """Make what the tenant uses: a flavor, and its network on the provider's.
+    """Make what the tenant uses: a flavor, a type of volume, and its network on the provider's.
 
     The network is the tenant's own, for only who owns a network may choose MAC and IP addresses in it.
     """
@@ -112,6 +124,9 @@ def resources(cloud: Connection, _: Host) -> None:
     for name, ram in ((FLAVOR, 128), (BIGGER, 192)):
         if named(compute.flavors(), name) is None:
             compute.create_flavor(name=name, ram=ram, vcpus=1, disk=1)
+    storage: Any = cloud.block_storage
+    if named(storage.types(), VOLUME_TYPE) is None:
+        storage.create_type(name=VOLUME_TYPE)
     network: Any = cloud.network
     keystone: Any = cloud.identity
     if named(network.networks(), PROJECT) is None:

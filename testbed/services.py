@@ -10,6 +10,8 @@ from testbed.files import DATABASES, database
 from testbed.host import enter, environment, run_on, runs_on, start_on
 from testbed.layout import PASSWORD, PORTS, Host
 
+NEUTRON = "neutron/neutron.conf"
+CINDER = "cinder/cinder.conf"
 API = ("uwsgi", "--processes", "1", "--threads", "4", "--enable-threads", "--lazy-apps", "--need-app", "--thunder-lock",
        "--die-on-term", "--buffer-size", "65535", "--add-header", "Connection: close", "--so-keepalive",
        "--disable-logging")  # fmt: skip
@@ -20,8 +22,9 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "glance": ("glance.wsgi.api:application", "--chunked-input-limit", "134217728", "--chunked-input-timeout", "60"),
     "neutron": ("neutron.wsgi.api:application",),
     "nova": ("nova.wsgi.osapi_compute:application",),
+    "cinder": ("cinder.wsgi.api:application", "--pyargv", f"--config-file={{etc}}/{CINDER}"),
 }
-"""API → its module, and what else uwsgi shall do for it."""
+"""API → its module, and what else uwsgi shall do for it. {etc}: the cloud's folder of configurations."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,6 @@ class Service:
         return [self.name, *(f"--config-file={host.etc / each}" for each in self.config)]
 
 
-NEUTRON = "neutron/neutron.conf"
 SERVICES = (
     Service("neutron-rpc-server", (NEUTRON, "neutron/ml2_conf.ini")),
     Service("nova-conductor", ("nova/nova.conf",)),
@@ -48,11 +50,17 @@ AGENTS = (
     Service("neutron-dhcp-agent", (NEUTRON, "neutron/dhcp_agent.ini")),
 )
 """These wait for a minute or two when the RPC server does not consume yet: they are started last."""
+STORAGE = (
+    Service("cinder-scheduler", (CINDER,)),
+    Service("cinder-volume", (CINDER,)),
+)
+"""Nobody waits for these: they are started while the agents wait."""
 
 
 def prepared(host: Host) -> bool:
-    """Whether the schemas are complete."""
-    return (host.path / "prepared").exists()
+    """Whether the schemas are complete: all that are wanted now."""
+    made = host.path / "prepared"
+    return made.exists() and made.read_text() == " ".join(DATABASES)
 
 
 def make_schemas(host: Host) -> None:
@@ -67,7 +75,7 @@ def make_schemas(host: Host) -> None:
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(_manage, host, chain) for chain in _chains(host)]:
             done.result()
-    (host.path / "prepared").touch()
+    (host.path / "prepared").write_text(" ".join(DATABASES))
 
 
 def _chains(host: Host) -> Sequence[Sequence[Sequence[str]]]:
@@ -94,6 +102,7 @@ def _chains(host: Host) -> Sequence[Sequence[Sequence[str]]]:
             (*nova, "cell_v2", "map_cell0", "--database_connection", cell0),
             (*nova, "cell_v2", "create_cell", "--name", "cell1"),
             (*nova, "db", "sync"),
+            ("cinder-manage", "--config-file", f"{etc}/{CINDER}", "db", "sync"),
         ),
     )
 
@@ -138,7 +147,7 @@ def start_apis(host: Host) -> None:
     for name, (module, *more) in MODULES.items():
         if not runs_on(host, module):
             listen = ("--http-socket", f"{host.address}:{PORTS[name]}", "--procname-prefix", f"{name} ")
-            start_on(host, name, [*API, *listen, "--module", module, *more])
+            start_on(host, name, [*API, *listen, "--module", module, *(word.format(etc=host.etc) for word in more)])
     wait_until(lambda: all(_listens(host, port) for port in PORTS.values()), f"{host.name}: its APIs", 60, 0.5)
 
 
@@ -150,9 +159,8 @@ def start_services(host: Host) -> None:
     """Start all that are not APIs; those that run are left alone."""
     for service in SERVICES:
         _start(host, service)
-    # its queue is there as soon as it consumes
-    wait_until(lambda: "q-plugin" in hub.queues(host), f"{host.name}: neutron-rpc-server", 90, 2)
-    for service in AGENTS:
+    hub.wait_for_consumer(host, "q-plugin")  # neutron-rpc-server
+    for service in (*AGENTS, *STORAGE):
         _start(host, service)
 
 

@@ -27,20 +27,20 @@ class Files(unittest.TestCase):
     def test_the_clouds_share_no_address_database_or_queue(self) -> None:
         one, other = self.known.values()
         same = {key for key in one if one[key] == other[key]}
-        self.assertEqual(same, {"provider", "accelerator"})
+        self.assertEqual(same, {"provider", "volume_type", "accelerator"})
 
     def test_the_compute_service_sees_no_database(self) -> None:
         found = self.render("nova-cpu.conf", "openstack-a")
         self.assertFalse({"database", "api_database"} & set(found.sections()))
 
     def test_all_services_ask_the_same_keystone(self) -> None:
-        for template in ("placement.conf", "glance-api.conf", "nova-cpu.conf", "neutron.conf"):
+        for template in ("placement.conf", "glance-api.conf", "nova-cpu.conf", "neutron.conf", "cinder.conf"):
             found = self.render(template, "openstack-b")
             self.assertEqual(found["keystone_authtoken"]["auth_url"], "http://10.77.0.12:5000/v3")
 
     def test_every_service_finds_its_configuration(self) -> None:
         places = {*files.OF_HOST.values(), "nova/nova.conf"}
-        for service in (*services.SERVICES, *services.AGENTS):
+        for service in (*services.SERVICES, *services.AGENTS, *services.STORAGE):
             self.assertLessEqual(set(service.config), places, service.name)
 
     def test_each_queue_user_sees_its_own_cloud_only(self) -> None:
