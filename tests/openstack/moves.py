@@ -49,6 +49,7 @@ class MovesCase(unittest.TestCase):
         self.assertEqual(self.names(tenant), [])
         owners = [port.device_owner for port in tenant.network.ports() if port.device_owner != "network:dhcp"]
         self.assertEqual(owners, [])
+        self.assertEqual([*tenant.storage.volumes(), *tenant.storage.snapshots()], [])
         images = [image.name for image in tenant.cloud.image.images()]
         self.assertEqual([name for name in images if "mov" in name or "changed" in name], [])
 

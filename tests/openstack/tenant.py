@@ -4,6 +4,7 @@ import base64
 import time
 import unittest
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from openstack.connection import Connection
@@ -31,6 +32,7 @@ class Tenant:
         test.addCleanup(self.cloud.close)
         self.compute: Any = self.cloud.compute
         self.network: Any = self.cloud.network
+        self.storage: Any = self.cloud.block_storage
 
     def boot(self, *roles: str) -> list[Any]:
         """Boot tiers of the demo at their addresses, of the tenant's choice here; anybody may talk to them."""
@@ -75,6 +77,17 @@ class Tenant:
             made = image.create_image(name="guest", data=content, disk_format="qcow2", container_format="bare")
         self.test.addCleanup(image.delete_image, made)
         return made
+
+    def attach_volume(self, server: Any, content: Path) -> Any:
+        """Attach a volume that begins with this to a running server."""
+        image: Any = self.cloud.image
+        with content.open("rb") as file:
+            made = image.create_image(name="content", data=file, disk_format="raw", container_format="bare")
+        self.test.addCleanup(image.delete_image, made)
+        volume = self.storage.create_volume(name="orders", size=1, image_id=made.id)
+        self.storage.wait_for_status(volume, interval=0.5, wait=60)
+        self.compute.create_volume_attachment(server, volume_id=volume.id)
+        return self.storage.wait_for_status(volume, "in-use", interval=0.5, wait=60)
 
     def wait_up(self, server: Any) -> None:
         """Wait until a server's application runs."""
@@ -158,6 +171,13 @@ class Tenant:
         for group in self.network.security_groups():
             if group.name != "default":
                 self.network.delete_security_group(group)
+        for snapshot in self.storage.snapshots():
+            self.storage.delete_snapshot(snapshot)
+            self.storage.wait_for_delete(snapshot, interval=0.5, wait=60)
+        for volume in self.storage.volumes():
+            self.storage.wait_for_status(volume, interval=0.5, wait=60)
+            self.storage.delete_volume(volume)
+            self.storage.wait_for_delete(volume, interval=0.5, wait=60)
         images: Any = self.cloud.image
         for image in images.images(owner=self.cloud.current_project_id):
             images.delete_image(image)

@@ -15,11 +15,6 @@ class Moves(MovesCase):
         source, target = self.booted()
         self.goes("live", source, target)
 
-    def test_one_server_moves_cold_and_comes_back_warm(self) -> None:
-        source, target = self.booted("db")
-        self.goes("cold", source, target)
-        self.goes("warm", target, source)
-
     @needs.long
     def test_a_cluster_moves_live_there_and_back_then_cold_then_warm(self) -> None:
         source, target = self.booted()

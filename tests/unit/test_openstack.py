@@ -13,7 +13,7 @@ from openstack.network.v2.security_group_rule import SecurityGroupRule
 from openstack.network.v2.subnet import Subnet
 
 from intercloud.clouds.openstack import images, networks
-from intercloud.clouds.openstack.domain import alias, incoming, receiving, root_node
+from intercloud.clouds.openstack.domain import aliases, incoming, layout, node, receiving
 from intercloud.clouds.openstack.door import Door, translate
 from intercloud.clouds.openstack.images import describe, hardware
 from intercloud.clouds.openstack.inventory import Inventory
@@ -22,6 +22,7 @@ from intercloud.clouds.openstack.networks import derived_key, free_ranges, key, 
 from intercloud.clouds.openstack.receiver.build import FAILS, HOLDS, Patch
 from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.openstack.servers import Servers, gib, own_metadata, state
+from intercloud.clouds.openstack.volumes import Volumes
 from intercloud.clouds.port import ServerState
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached
 from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Rule, Server
@@ -82,12 +83,11 @@ class Patches(unittest.TestCase):
 class Losses(unittest.TestCase):
     def blocking(self, status: str, **metadata: str) -> list[str]:
         door = Door("here", {})
-        found = Inventory(
-            "here", images.Images("here", door), Servers("here", door), networks.Networks("here", door), {}
-        )
+        stored, volumes, nets = images.Images("here", door), Volumes("here", door), networks.Networks("here", door)
+        found = Inventory("here", stored, Servers("here", door), volumes, nets, {})
         flavor = {"disk": 1, "ephemeral": 0, "original_name": "small"}
         server = Instance.existing(name="db", status=status, metadata=metadata, flavor=flavor, attached_volumes=[])
-        return [loss.text for loss in found.losses(server) if loss.blocking]
+        return [loss.text for loss in found.losses(server, ()) if loss.blocking]
 
     def test_a_server_that_is_more_or_less_than_its_parts_is_not_moved(self) -> None:
         for status in ("RESCUE", "SUSPENDED", "SHELVED_OFFLOADED", "VERIFY_RESIZE", "ERROR"):
@@ -212,27 +212,37 @@ class Places(unittest.TestCase):
 
 class Domains(unittest.TestCase):
     XML = """<domain type="kvm"><name>i</name><devices>
-        <disk><target dev="vda" bus="virtio"/><alias name="virtio-disk0"/></disk>
-        <disk><target dev="hda" bus="ide"/><alias name="ide0-0-0"/></disk>
+        <disk type="file" device="disk"><target dev="vda" bus="virtio"/><alias name="virtio-disk0"/></disk>
+        <disk type="file" device="cdrom"><target dev="hda" bus="ide"/><alias name="ide0-0-0"/></disk>
         <interface type="ethernet"><target dev="tap1"/></interface><interface><target dev="tap2"/></interface>
         </devices></domain>"""
 
     def test_one_that_waits_for_its_memory_says_so(self) -> None:
         self.assertEqual(incoming(self.XML), [])
-        changed = receiving(self.XML)
+        changed = receiving(self.XML, {})
         self.assertEqual(incoming(changed), ["-incoming", "defer"])
+
+    def test_its_devices_are_where_those_of_the_other_machine_are(self) -> None:
+        def machine(*devices: str) -> str:
+            slots = (f'<address type="pci" domain="0x0" bus="0x0" slot="0x{3 + n}" function="0x0"/>' for n in range(9))
+            parts = [f"<{words}>{slot}</{words.split()[0]}>" for words, slot in zip(devices, slots, strict=False)]
+            return f"<domain><devices>{''.join(parts)}</devices></domain>"
+
+        balloon = "memballoon model='virtio'"
+        built, attached = machine("rng", balloon, "rng"), machine(balloon, "rng")
+        wanted = layout(attached)
+        self.assertEqual(wanted, {"memballoon virtio 1": "0x0 0x0 0x3 0x0", "rng 1": "0x0 0x0 0x4 0x0"})
+        self.assertEqual(layout(receiving(built, wanted)), wanted)  # what only one has is put where there is room
 
     def test_the_node_under_a_disk(self) -> None:
         blocks: list[dict[str, Any]] = [
             {"qdev": "ide0-0-0", "inserted": {"node-name": "cd"}},
             {"qdev": "/machine/peripheral/virtio-disk0/virtio-backend", "inserted": {"node-name": "libvirt-2-format"}},
         ]
-        self.assertEqual(alias(self.XML, "vda"), "virtio-disk0")
-        self.assertEqual(root_node(blocks, "virtio-disk0"), "libvirt-2-format")
-        with self.assertRaisesRegex(CloudError, "no disk vdb"):
-            alias(self.XML, "vdb")
+        self.assertEqual(aliases(self.XML), {"vda": "virtio-disk0"})
+        self.assertEqual(node(blocks, "virtio-disk0"), "libvirt-2-format")
         with self.assertRaisesRegex(CloudError, "no disk virtio-disk1"):
-            root_node(blocks, "virtio-disk1")
+            node(blocks, "virtio-disk1")
 
 
 class Selections(unittest.TestCase):

@@ -37,17 +37,27 @@ class Nic:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """What a cloud knows of a disk that outlives its server. kind: its type, as that cloud calls it."""
+
+    name: str
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
 class Disk:
     """One disk of `size` virtual bytes; with an image it is an overlay over that image, else it starts empty.
 
     held: bytes that it really held when its cloud was read, without the image; None where the cloud does not say.
-    It is seen, not wanted: two disks that differ in this alone are equal.
+    volume: what it is called where it is a volume. Both are seen, not wanted: two disks that differ in these alone are
+    equal. The first disk of a server is the one that it boots from.
     """
 
     name: str
     size: Bytes
     image: Image | None = None
     held: Bytes | None = field(default=None, compare=False)
+    volume: Volume | None = field(default=None, compare=False)
 
     @property
     def blank(self) -> str:
@@ -62,7 +72,8 @@ class Server:
     metadata: what its guest is told; 'user_data' among it is for its first boot. drive: told by a config drive, too.
     key: name of the key pair that its guest lets in. group: name of its server group.
     flavor: what its cloud calls its figures. hardware: what its cloud knows of the machine, by the names that OpenStack
-    has for properties of images. losses: what of it its cloud cannot give away. All three are seen, not wanted.
+    has for properties of images. layout: where the devices of its running machine are, by its cloud's own names.
+    losses: what of it its cloud cannot give away. All four are seen, not wanted.
     """
 
     name: str
@@ -77,6 +88,7 @@ class Server:
     flavor: str | None = field(default=None, compare=False)
     losses: tuple[Finding, ...] = field(default=(), compare=False)
     hardware: Mapping[str, str] = field(default_factory=dict, compare=False)
+    layout: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

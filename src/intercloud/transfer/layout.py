@@ -32,7 +32,9 @@ def devices(bus: Any) -> Iterator[tuple[str, str]]:
     for device in bus["devices"]:
         model = device["id"]
         place = f"{bus['bus']:02x}:{device['slot']:02x}.{device['function']}"
-        yield f"the PCI device {place}", f"{model['vendor']:04x}:{model['device']:04x} {device['qdev_id']}".rstrip()
+        # libvirt puts "ua-" before a name of others' choice: a volume's is another in each cloud
+        name = "" if device["qdev_id"].startswith("ua-") else device["qdev_id"]
+        yield f"the PCI device {place}", f"{model['vendor']:04x}:{model['device']:04x} {name}".rstrip()
         if "pci_bridge" in device:
             bridge = device["pci_bridge"]
             yield from devices({"bus": bridge["bus"]["number"], "devices": bridge.get("devices", ())})

@@ -16,6 +16,7 @@ from intercloud.clouds.openstack.images import Images, hardware
 from intercloud.clouds.openstack.marks import Marks
 from intercloud.clouds.openstack.names import BLANK, DIGEST
 from intercloud.clouds.openstack.servers import Servers, state, waits
+from intercloud.clouds.openstack.volumes import Volumes
 from intercloud.clouds.port import DiskRef, Offer, Progress, ServerState
 from intercloud.clouds.run import run
 from intercloud.errors import CloudError, NotFound, TransferError
@@ -36,6 +37,7 @@ class Contents:
     cloud: str
     images: Images
     servers: Servers
+    volumes: Volumes
     spool: Path
     cache: Path
     _blank: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
@@ -80,6 +82,20 @@ class Contents:
                 ),
             ):
                 yield Offer(served.uri, served.local, what.disk.size, mark, changed)
+
+    @contextmanager
+    def offer_volume(self, server: Any, what: DiskRef) -> Iterator[Offer]:
+        """Offer what a volume of a server, or of a place, holds: all of it, each time."""
+        volume = self.volumes.of(server).get(what.disk.name)
+        if volume is None:
+            raise NotFound(f"{self.cloud}: {what.server} has no disk {what.disk.name}")
+        self.volumes.drop_copies(what.server)
+        with self.file() as path:
+            with self.volumes.stored(what.server, volume) as image:
+                self.images.download(image, path)
+            self.as_disk(path, image.disk_format, what.disk.size)
+            with self.served(nbd.disk_node(path)) as served:
+                yield Offer(served.uri, served.local, what.disk.size)
 
     def served(self, node: str) -> AbstractContextManager[nbd.Served]:
         """Let a node be read by processes of this computer, while the context lasts."""

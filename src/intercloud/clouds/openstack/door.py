@@ -55,6 +55,7 @@ class Door:
         self.compute = Service(cloud, lambda: self.connection.compute)
         self.image = Service(cloud, lambda: self.connection.image)
         self.network = Service(cloud, lambda: self.connection.network)
+        self.volume = Service(cloud, lambda: self.connection.block_storage)
 
     @cached_property
     def connection(self) -> Connection:
@@ -69,6 +70,11 @@ class Door:
         """Id of the project that the user works in."""
         with speaking(self._cloud):
             return str(self.connection.current_project_id)
+
+    def has(self, kind: str) -> bool:
+        """Whether its catalog has a service of this type."""
+        with speaking(self._cloud):
+            return bool(self.connection.has_service(kind))
 
     def clock(self) -> float:
         """Seconds since the epoch by the identity service's clock, ± half a second: HTTP tells whole ones."""

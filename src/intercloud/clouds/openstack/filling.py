@@ -17,7 +17,7 @@ from typing import Any
 from intercloud.clouds import blocks, nbd
 from intercloud.clouds.openstack.contents import Contents, share_of
 from intercloud.clouds.openstack.held_back import ends, held_back
-from intercloud.clouds.openstack.names import BASE, CONTENT, FOR_BOOT, FOR_CONTENT, MARK, PATCH, ROUND, WAITS
+from intercloud.clouds.openstack.names import BASE, CONTENT, FOR_BOOT, FOR_CONTENT, MARK, PATCH, ROOT, ROUND, WAITS
 from intercloud.clouds.openstack.receiver.build import Patch, receiver, write_patch
 from intercloud.clouds.openstack.servers import LONG, waits
 from intercloud.clouds.port import DiskRef, Extent, Offer, Progress
@@ -41,6 +41,8 @@ class Filling:
         place = servers.get(what.server)
         if waits(place) != FOR_CONTENT:
             raise CloudError(f"{self.contents.cloud}: {what.server} is no place that waits for its content")
+        if what.disk.name != ROOT:
+            return self._fetch_volume(place, what, offer, progress)
         held = self.held(place)
         changed = offer.changed.get(place.metadata.get(MARK, "")) if held.exists() else None
         if changed is not None:
@@ -60,6 +62,19 @@ class Filling:
             self._rebuild(place, part, moved, progress)
             servers.note(place, {MARK: offer.mark})
         part.rename(held)
+        return moved
+
+    def _fetch_volume(self, place: Any, what: DiskRef, offer: Offer, progress: Progress) -> Bytes:
+        """Make a volume of all that is offered."""
+        images = self.contents.images
+        with self.contents.file() as path:
+            moved = nbd.copy(offer.local, path, lambda _: None, layout="qcow2")
+            image = Image("", f"{place.name}, moved", moved)
+            stored = images.upload(path, image, [f"{ROUND}{place.name}"], share_of(moved, progress))
+        try:
+            self.contents.volumes.fill(place, what.disk, stored)
+        finally:
+            images.delete(stored)
         return moved
 
     def _store(self, place: Any, content: Path, moved: Bytes, progress: Progress) -> None:
@@ -142,6 +157,7 @@ class Filling:
     def boot(self, place: Any) -> None:
         """Boot a place from what has arrived, or else from its image."""
         servers, images = self.contents.servers, self.contents.images
+        self.contents.volumes.attach(place)
         image = self.arrived(place.name)
         if image is None and MARK not in place.metadata:
             image = images.find(place.metadata.get(BASE, ""))
@@ -157,6 +173,7 @@ class Filling:
             servers.settle(place)
         self.drop_images(place.name, ROUND)
         self.held(place).unlink(missing_ok=True)
+        self.contents.volumes.settle(place)
 
     def _last_patch(self, place: Any) -> tuple[Any, Patch] | None:
         for image in self.contents.images.tagged(f"{ROUND}{place.name}"):

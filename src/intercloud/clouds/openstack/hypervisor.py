@@ -20,7 +20,8 @@ from zlib import crc32
 import libvirt
 import libvirt_qemu
 
-from intercloud.clouds.openstack.domain import alias, incoming, receiving, root_node
+from intercloud.clouds.openstack.domain import aliases, incoming, layout, node, receiving
+from intercloud.clouds.openstack.names import ROOT
 from intercloud.clouds.port import Monitor, ServerState
 from intercloud.errors import CloudError, CloudUnreachable, MonitorError, NotFound
 
@@ -146,8 +147,17 @@ class Guest:
             raise MonitorError(f"{self.name}: {command} refused: {answer['error'].get('desc')}")
         return answer["return"]
 
-    def receive(self) -> bool:
+    def layout(self) -> Mapping[str, str]:
+        """Where its devices are. Raises NotFound, CloudUnreachable."""
+        try:
+            return layout(self.domain.XMLDesc(0))
+        except libvirt.libvirtError as error:
+            raise CloudUnreachable(f"no answer from libvirt at {self.host.uri}: {error}") from error
+
+    def receive(self, wanted: Mapping[str, str]) -> bool:
         """Let it wait for its memory instead of running; nothing happens to one that does. Raises CloudError.
+
+        wanted: where its devices shall be.
 
         Returns whether it was without a process for so short a time that Nova is not told of it.
         """
@@ -155,7 +165,7 @@ class Guest:
             return True
         try:
             domain = self.domain
-            xml = receiving(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+            xml = receiving(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), wanted)
             began, ran = time.monotonic(), domain.isActive()
             if ran:
                 domain.destroy()
@@ -166,8 +176,10 @@ class Guest:
 
     def monitor(self, folder: Path) -> Monitor:
         """Find its monitor. folder: for the socket."""
-        node = root_node(self.ask("query-block"), alias(self.domain.XMLDesc(0), self.root))
-        return Monitor(relay(self, folder), {"root": node}, (), (self.host.local, self.ports[2]))
+        blocks = self.ask("query-block")
+        disks = aliases(self.domain.XMLDesc(0))
+        nodes = {ROOT if device == self.root else device: node(blocks, name) for device, name in disks.items()}
+        return Monitor(relay(self, folder), nodes, (), (self.host.local, self.ports[2]))
 
 
 _relays: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """What a project's clusters are made of, read from the services of its cloud."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ from intercloud.clouds.openstack.names import BASE, BLANK, CLUSTER, FOR_MEMORY, 
 from intercloud.clouds.openstack.networks import Networks, port_losses, read_nic
 from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.openstack.servers import GIB_IN_MIB, Servers, gib, state, waits
+from intercloud.clouds.openstack.volumes import Volumes, as_disk
 from intercloud.clouds.port import ServerState
 from intercloud.clouds.taken import taken
 from intercloud.errors import NotFound
@@ -27,6 +28,7 @@ class Inventory:
     cloud: str
     images: Images
     servers: Servers
+    volumes: Volumes
     networks: Networks
     selections: Mapping[str, Selection]
 
@@ -54,8 +56,9 @@ class Inventory:
         for each in found:
             mine = ports[each.id]
             nics = tuple(read_nic(port, networks[port.network_id].name, group_names) for port in mine)
-            losses = (*self.losses(each), *port_losses(each.name, mine, floating))
-            servers.append(replace(self.read(each), nics=nics, losses=losses))
+            volumes = self.volumes_of(each)
+            losses = (*self.losses(each, volumes.values()), *port_losses(each.name, mine, floating))
+            servers.append(replace(self.read(each, volumes), nics=nics, losses=losses))
         return Cluster(
             name,
             tuple(sorted(networks.values(), key=lambda network: network.name)),
@@ -66,7 +69,11 @@ class Inventory:
             self.servers.read_server_groups({server.group for server in servers if server.group}),
         )
 
-    def read(self, server: Any) -> Server:
+    def volumes_of(self, server: Any) -> dict[str, Any]:
+        """Its volumes, by the names of its disks; most servers have none, and nothing is asked then."""
+        return self.volumes.of(server) if server.attached_volumes or waits(server) else {}
+
+    def read(self, server: Any, volumes: Mapping[str, Any]) -> Server:
         """A server as the model has it, without its cards."""
         flavor = server.flavor
         disk = Disk(ROOT, Bytes(flavor.disk * GIB_IN_MIB * MIB), self.base(server))
@@ -74,7 +81,7 @@ class Inventory:
             name=server.name,
             vcpus=flavor.vcpus,
             memory=Bytes(flavor.ram * MIB),
-            disks=(disk,),
+            disks=(disk, *(as_disk(volume, name) for name, volume in volumes.items())),
             nics=(),
             metadata=self.servers.guest_metadata(server),
             drive=server.config_drive in (True, "True"),
@@ -92,13 +99,12 @@ class Inventory:
             found = self.images.get(server.image.id) if server.image and server.image.id else None
         return describe(found) if found and BLANK not in found.tags else None
 
-    def losses(self, server: Any) -> Iterator[Finding]:
+    def losses(self, server: Any, volumes: Collection[Any]) -> Iterator[Finding]:
         """What of a server cannot be carried, or not be read with these rights."""
         name, flavor = server.name, server.flavor
         if server.status not in MOVABLE and waits(server) is None:
             yield Finding(name, f"is in Nova's state {server.status}", "bring it to ACTIVE, or SHUTOFF, first")
-        if server.attached_volumes:
-            yield Finding(name, "has volumes, which this version does not carry", "detach them")
+        yield from self.volumes.losses(name, volumes)
         if not flavor.disk:
             yield Finding(name, "boots from a volume, which this version does not carry", "leave it out")
         if flavor.ephemeral:
@@ -112,7 +118,8 @@ class Inventory:
     def conflicts(self, cluster: Cluster) -> tuple[Finding, ...]:
         """Names and addresses that are taken, networks and security groups that are otherwise."""
         lines = (line for server in cluster.servers for line in self.taken(server))
-        return (*taken(self.cloud, lines), *self.networks.obstacles(cluster))
+        volumes = self.volumes.obstacles(cluster.servers)
+        return (*taken(self.cloud, lines), *self.networks.obstacles(cluster), *volumes)
 
     def taken(self, server: Server) -> tuple[str, ...]:
         """One line for each of its name and addresses that is taken; its own idle copy takes nothing."""
@@ -132,7 +139,7 @@ class Inventory:
         told = {name: value for name, value in wanted.metadata.items() if self.servers.operator or name != "user_data"}
         disks = tuple(replace(disk, size=Bytes(gib(disk.size) * GIB_IN_MIB * MIB)) for disk in wanted.disks)
         same = replace(wanted, nics=by_mac(wanted.nics), metadata=told, disks=disks)
-        return replace(self.read(found), nics=nics) == same
+        return replace(self.read(found, self.volumes_of(found)), nics=nics) == same
 
 
 def by_mac(nics: Iterable[Nic]) -> tuple[Nic, ...]:

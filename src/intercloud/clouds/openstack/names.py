@@ -26,10 +26,12 @@ PATCH = "intercloud:patch:"
 BLANK = "intercloud:blank"
 """Tag of the image that places are made from."""
 READ = "intercloud_read"
-"""Property of a snapshot that is read, and deleted then: the server's name.
+"""Property of a snapshot, or of a volume's copy, that is read, and deleted then: the server's name.
 
 Nova copies a snapshot's properties from the image of its server, but no tags: so whatever outlives a move is a tag.
 """
+OF, DISK = "intercloud:of", "intercloud:disk"
+"""On a volume that is to be, or was, attached to a server: that server's name, and what its disk is called there."""
 KEY = "intercloud:key="
 """Begins a network's tag: the key that it has between sites."""
 

@@ -7,8 +7,8 @@ a place's is filled with images (`filling.py`).
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from intercloud.clouds.openstack.names import (
 from intercloud.clouds.openstack.networks import Networks
 from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.openstack.servers import GIB_IN_MIB, Servers, state, waits
+from intercloud.clouds.openstack.volumes import Volumes
 from intercloud.clouds.port import About, DiskRef, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.clouds.quota import admit
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, StoreFull
@@ -90,14 +91,19 @@ class OpenStackCloud:
         return Networks(self.name, self.door)
 
     @cached_property
+    def volumes(self) -> Volumes:
+        """Its block storage."""
+        return Volumes(self.name, self.door)
+
+    @cached_property
     def inventory(self) -> Inventory:
         """What there is of the project's clusters."""
-        return Inventory(self.name, self.images, self.servers, self.networks, self.selections)
+        return Inventory(self.name, self.images, self.servers, self.volumes, self.networks, self.selections)
 
     @cached_property
     def contents(self) -> Contents:
         """Contents of images and disks."""
-        return Contents(self.name, self.images, self.servers, self.spool, self.cache)
+        return Contents(self.name, self.images, self.servers, self.volumes, self.spool, self.cache)
 
     @cached_property
     def filling(self) -> Filling:
@@ -117,7 +123,14 @@ class OpenStackCloud:
 
     def cluster(self, name: str) -> Cluster:
         """Read a cluster's servers that are here, by name."""
-        return self.inventory.cluster(name)
+        found = self.inventory.cluster(name)
+        return found if self.hosts is None else replace(found, servers=tuple(map(self.with_layout, found.servers)))
+
+    def with_layout(self, server: Server) -> Server:
+        """Add where a running server's devices are; what it takes to read that is missed by a live move only."""
+        with suppress(CloudError):
+            return replace(server, layout=self.guest(self.servers.get(server.name)).layout())
+        return server
 
     def conflicts(self, cluster: Cluster) -> tuple[Finding, ...]:
         """What here is in the way of these servers; their own idle copies are not."""
@@ -164,6 +177,8 @@ class OpenStackCloud:
         if isinstance(what, Image):
             return self.contents.offer_image(what)
         server = self.servers.get(what.server)
+        if what.disk.name != ROOT:
+            return self.contents.offer_volume(server, what)
         if waits(server):
             return self.filling.offer(server, what)
         return self.contents.offer_disk(server, what)
@@ -198,6 +213,7 @@ class OpenStackCloud:
             if disk.image is not None and self.images.find(disk.image.digest) is None:
                 raise NotFound(f"{self.name} has no image {disk.image.name} ({disk.image.digest[:19]}…)")
         admit(self.name, server, *self.quota())
+        self.volumes.delete(server.name)  # of one that is gone
         try:
             with self._making:
                 self.networks.prepare(cluster)
@@ -207,6 +223,7 @@ class OpenStackCloud:
             blank = self.contents.blank(server.hardware, quick=waits == FOR_CONTENT)
             made = self.servers.make_place(cluster, server, ports, blank, waits)
             self._made[made.id] = server
+            self.volumes.prepare(server, made)
             return made
         except CloudError:
             self.delete_server(server.name)
@@ -239,6 +256,9 @@ class OpenStackCloud:
         if waits(server) == FOR_MEMORY:
             self.servers.settle(server)
         self.contents.drop_snapshots(name)
+        self.volumes.drop_copies(name)
+        if waits(server) != FOR_CONTENT:
+            self.volumes.settle(server)
         self.contents.marks(server, ROOT).forget()
 
     def delete_server(self, name: str, seed: str | None = None) -> None:  # noqa: ARG002
@@ -248,9 +268,12 @@ class OpenStackCloud:
         self.networks.claim(name, ports)  # so that a repeat finds them when their server is gone
         if server is not None:
             self.servers.disclaim(server)
+            self.volumes.claim(server)
             self.servers.delete(server)
             self.contents.marks(server, ROOT).forget()
             self.filling.held(server).unlink(missing_ok=True)
+        self.volumes.drop_copies(name)
+        self.volumes.delete(name)
         with self._making:
             self.networks.delete_ports(ports)
             self.networks.tidy()
@@ -299,9 +322,10 @@ class OpenStackCloud:
         if self.hosts is None:
             raise CloudError(f"{self.name} gives no access to its hypervisors; move its servers cold")
         place = self.make(cluster, server, FOR_MEMORY)
+        self.volumes.attach(place)
         self.servers.claim(place)
         guest = self.guest(place)
-        self.let_in(place, guest)
+        self.let_in(place, guest, server.layout)
         memory, disks, _ = guest.ports
         return Landing(
             monitor=guest.monitor(self.spool),
@@ -312,12 +336,12 @@ class OpenStackCloud:
             bare=True,
         )
 
-    def let_in(self, place: Any, guest: "Guest") -> None:
+    def let_in(self, place: Any, guest: "Guest", layout: Mapping[str, str]) -> None:
         """Let a place wait for its memory without Nova's noticing, or in spite of it."""
         for _ in range(TRIES):
             if self.servers.get(place.name).status == "SHUTOFF":
                 self.servers.call_active(place)
-            if guest.receive() or self.is_left_alone(place, guest):
+            if guest.receive(layout) or self.is_left_alone(place, guest):
                 return
         raise CloudError(f"{self.name}: Nova stops {place.name} again and again while it waits for its memory")
 
