@@ -84,7 +84,7 @@ class Tenant:
         with content.open("rb") as file:
             made = image.create_image(name="content", data=file, disk_format="raw", container_format="bare")
         self.test.addCleanup(image.delete_image, made)
-        volume = self.storage.create_volume(name="orders", size=1, image_id=made.id)
+        volume = self.storage.create_volume(name="orders", size=1, image_id=made.id, metadata={"kept": "daily"})
         self.storage.wait_for_status(volume, interval=0.5, wait=60)
         self.compute.create_volume_attachment(server, volume_id=volume.id)
         return self.storage.wait_for_status(volume, "in-use", interval=0.5, wait=60)

@@ -53,11 +53,12 @@ def another_subnet(tenant: Tenant) -> Iterator[None]:
 @contextlib.contextmanager
 def smaller_packets(tenant: Tenant) -> Iterator[None]:
     shop = named(tenant.network.networks(), PROJECT)
-    tenant.network.update_network(shop, mtu=1280)
+    before = shop.mtu
+    tenant.network.update_network(shop.id, mtu=1280)
     try:
         yield
     finally:
-        tenant.network.update_network(shop, mtu=shop.mtu)
+        tenant.network.update_network(shop.id, mtu=before)
 
 
 REFUSALS = {

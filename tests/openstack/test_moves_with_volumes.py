@@ -19,6 +19,10 @@ from intercloud.units import MIB
 
 
 class WithVolumes(MovesCase):
+    def test_one_moves_cold(self) -> None:
+        self.there_and_back("cold")
+
+    @needs.long
     def test_one_moves_cold_and_comes_back_warm(self) -> None:
         self.there_and_back("cold", "warm")
 
@@ -37,7 +41,7 @@ class WithVolumes(MovesCase):
         content.write_bytes(random.Random(5).randbytes(3 * MIB))
         source.attach_volume(db, content)
         self.enterContext(patch.dict(os.environ, OS_CLIENT_CONFIG_FILE=str(self.config.with_name("clouds.yaml"))))
-        for strategy, here, there in zip(strategies, (source, target), (target, source), strict=True):
+        for strategy, here, there in zip(strategies, (source, target), (target, source), strict=False):
             self.goes(strategy, here, there)
             self.assert_holds(there, content)
 
@@ -45,7 +49,9 @@ class WithVolumes(MovesCase):
         """The only volume is db's, as it was made, and begins with this content."""
         (volume,) = tenant.storage.volumes(details=True)
         (db,) = tenant.compute.servers()
-        self.assertEqual((volume.name, volume.size, volume.status, volume.metadata), ("orders", 1, "in-use", {}))
+        self.assertEqual(
+            (volume.name, volume.size, volume.status, volume.metadata), ("orders", 1, "in-use", {"kept": "daily"})
+        )
         self.assertEqual([(each["server_id"], each["device"]) for each in volume.attachments], [(db.id, "/dev/vdb")])
         cloud: Any = open_cloud(load(self.config), tenant.host.name)
         disk = next(disk for disk in cloud.cluster("shop").servers[0].disks if disk.name == "vdb")

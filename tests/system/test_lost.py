@@ -60,6 +60,7 @@ class Lost(unittest.TestCase):
         self.assertRegex(done.stdout, f"{lost} was given up .*delete it before it is started")
         return done.stdout
 
+    @needs.long
     def test_a_lost_target_sends_the_cluster_back(self) -> None:
         self.house.kill_move(self.here, self.there, "memory", 1.0)
         self.lose(self.there)

@@ -42,6 +42,8 @@ class Volume:
 
     name: str
     kind: str | None = None
+    description: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

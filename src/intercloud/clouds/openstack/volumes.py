@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from intercloud.clouds.openstack.door import Door
-from intercloud.clouds.openstack.names import DISK, OF, READ
+from intercloud.clouds.openstack.names import DISK, OF, OURS, READ
 from intercloud.clouds.openstack.servers import GIB_IN_MIB, LONG, LOOK, SHORT, gib, waits
 from intercloud.errors import CloudError, NotFound
 from intercloud.model.finding import Finding
@@ -28,7 +28,9 @@ def disk_name(volume: Any, server: Any) -> str:
 
 def as_disk(volume: Any, name: str) -> Disk:
     """A volume as the model has it."""
-    return Disk(name, Bytes(volume.size * GIB_IN_MIB * MIB), volume=Volume(volume.name, volume.volume_type))
+    told = {key: value for key, value in volume.metadata.items() if not key.startswith(OURS)}
+    known = Volume(volume.name, volume.volume_type, volume.description, told)
+    return Disk(name, Bytes(volume.size * GIB_IN_MIB * MIB), volume=known)
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,9 @@ class Volumes:
         options = {"volume_type": told.kind} if told.kind in known else {}
         if image is not None:
             options["image_id"] = image.id
+        metadata = {**told.metadata, OF: server, DISK: disk.name}
         made = self.door.volume.create_volume(
-            name=told.name, size=gib(disk.size), metadata={OF: server, DISK: disk.name}, **options
+            name=told.name, description=told.description, size=gib(disk.size), metadata=metadata, **options
         )
         return self._wait(made.id, "available")
 
