@@ -127,7 +127,7 @@ class OpenStackCloud:
         return found if self.hosts is None else replace(found, servers=tuple(map(self.with_layout, found.servers)))
 
     def with_layout(self, server: Server) -> Server:
-        """Add where a running server's devices are; what it takes to read that is missed by a live move only."""
+        """Add where a running server's devices are, if its hypervisor tells: only a live move needs it."""
         with suppress(CloudError):
             return replace(server, layout=self.guest(self.servers.get(server.name)).layout())
         return server

@@ -48,8 +48,8 @@ class Volumes:
                 yield Finding(self.cloud, text, "let its operator add one, or detach them")
 
     def all(self) -> list[Any]:
-        """The project's volumes."""
-        found: list[Any] = self.door.volume.volumes(details=True) if self.door.has(KIND) else []
+        """The project's volumes; none where there is no block storage."""
+        found: list[Any] = self.door.volume.volumes() if self.door.has(KIND) else []
         return found
 
     def of(self, server: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Volumes:
 
     def snapshots(self) -> list[Any]:
         """The project's snapshots of volumes."""
-        found: list[Any] = self.door.volume.snapshots(details=True) if self.door.has(KIND) else []
+        found: list[Any] = self.door.volume.snapshots() if self.door.has(KIND) else []
         return found
 
     def prepare(self, server: Server, place: Any) -> None:
