@@ -12,8 +12,9 @@ from intercloud.migration.plan import Limits, Plan
 from intercloud.migration.request import Request, make_plan
 from intercloud.migration.world import Moving, Side
 from intercloud.model.finding import Finding
+from intercloud.model.server import Disk, Volume
 from intercloud.model.site import Tunnel
-from intercloud.units import Seconds
+from intercloud.units import Bytes, Seconds
 from tests.fakes.shelf import Shelf
 from tests.unit.mediation.test_findings import FINE, LACKING, SERVER
 
@@ -57,14 +58,17 @@ class MakePlan(unittest.TestCase):
             self.assertEqual(read.cluster.servers[0].disks[0].held, FINE.cluster.servers[0].disks[0].held)
 
     def test_what_a_guest_is_told_is_in_no_record_and_is_read_from_its_source_again(self) -> None:
-        secret = replace(SERVER, metadata={"user_data": "password"})
+        volume = Disk("vdb", Bytes(0), volume=Volume("data", "fast", None, {"key": "password"}))
+        secret = replace(SERVER, metadata={"user_data": "password"}, disks=(*SERVER.disks, volume))
         cluster = replace(FINE.cluster, servers=(replace(SERVER, name="db"), secret))
         plan = make_plan(REQUEST, replace(FINE, cluster=cluster), Tunnel.VXLAN, LIMITS)
         self.assertNotIn("password", plan.to_json())
         self.assertNotIn("metadata", plan.to_json())
         resumed = Plan.from_json(plan.to_json())
-        self.assertEqual(resumed.cluster.servers[1], SERVER)
-        self.assertEqual(_moving(resumed, Shelf(cluster)).whole, secret)
+        self.assertEqual(resumed.cluster.servers[1], replace(secret, metadata={}))
+        self.assertEqual(resumed.cluster.servers[1].disks[1].volume, Volume("data", "fast"))
+        whole = _moving(resumed, Shelf(cluster)).whole
+        self.assertEqual((whole, whole.disks[1].volume), (secret, volume.volume))
         self.assertEqual(_moving(plan, Shelf()).whole, secret)
         for shelf in (Shelf(), Shelf(cluster.subset(frozenset({"db"})))):  # the source has released it
             with self.assertRaises(NotFound):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -29,6 +30,9 @@ class Limits:
     verify_digests: bool
     keep_seeds: bool = True
     patience: Seconds = Seconds(60.0)
+
+
+_TOLD: dict[str, Any] = {"metadata": True, "disks": {"__all__": {"volume": {"metadata"}}}}
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,11 @@ class Plan:
         return tuple(finding.line for finding in self.findings if finding.blocking)
 
     def to_json(self, indent: int | None = None) -> str:
-        """Write it for the record of the run and for others, without what the guests are told at boot.
+        """Write it for the record of the run and for others, without the metadata of servers and of volumes.
 
-        That may hold secrets, and its cloud still has it (`Moving.whole`).
+        It may hold secrets, and its cloud still has it (`Moving.whole`).
         """
-        metadata = {"cluster": {"servers": {"__all__": {"metadata"}}}}
-        return _adapter().dump_json(self, indent=indent, exclude=metadata).decode()
+        return _adapter().dump_json(self, indent=indent, exclude={"cluster": {"servers": {"__all__": _TOLD}}}).decode()
 
     @staticmethod
     def from_json(text: str) -> "Plan":

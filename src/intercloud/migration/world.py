@@ -68,7 +68,7 @@ class Moving:
 
     @property
     def whole(self) -> Server:
-        """The server with what its guest is told at boot: the record of a run leaves that out, its source has it.
+        """The server with its metadata and its volumes': the record of a run leaves them out, its source has them.
 
         Raises NotFound when the source has released it, CloudUnreachable.
         """
@@ -79,7 +79,9 @@ class Moving:
             raise NotFound(
                 f"{self.name} is not at {self.plan.source} any more, and what it is told at boot is not known"
             )
-        return replace(self.server, metadata=here[0].metadata)
+        volumes = {disk.name: disk.volume for disk in here[0].disks}
+        disks = tuple(replace(disk, volume=volumes.get(disk.name, disk.volume)) for disk in self.server.disks)
+        return replace(self.server, metadata=here[0].metadata, disks=disks)
 
     def landing(self) -> Landing:
         """Find its place at the target, or make it."""

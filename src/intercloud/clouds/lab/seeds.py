@@ -39,9 +39,10 @@ def keep(guest: Guest, mark: str) -> bool:
         elif path not in (*disks, guest.files.record):
             path.unlink()
     seed = _files(guest.place, guest.record.server.name).directory
-    untold = replace(guest.record, server=replace(guest.record.server, metadata={}))  # it may hold secrets
+    bare = tuple(replace(disk, volume=None) for disk in guest.record.server.disks)
+    untold = replace(guest.record.server, metadata={}, disks=bare)  # metadata may hold secrets
     try:
-        save(untold, guest.files.record)
+        save(replace(guest.record, server=untold), guest.files.record)
         for disk in guest.record.server.disks:
             path = guest.files.disk(disk.name)
             for bitmap in nbd.bitmaps(path):  # of earlier moves: they tell of contents that nobody has any more
