@@ -10,15 +10,18 @@ from typing import cast
 
 from intercloud.errors import TransferError
 from intercloud.transfer.qmp import Event, Json, Qmp
-from intercloud.units import Bytes, Seconds
+from intercloud.units import MIB, Bytes, Seconds
 
 UNLIMITED = 2**40
 """Bytes a second: more than any link. QEMU reads 0 as 'no limit' in some releases only."""
 TRUSTED_ROUNDS = 50
 """Under TCG. Attended transfers need 5 to 22; one that is left alone makes a hundred in a second."""
-HOLD = 64 * 1024
-"""Bytes a second at the brink. With it the smallest expected remainder outlasts any wait for the gang."""
-
+HOLD = 10
+"""Bytes a second at the brink: one in each of QEMU's windows. So whatever is sent ends a window, and only once in each
+QEMU looks at what the guest has dirtied: an idle guest has nothing between two looks in a row, and would be stopped."""
+TAIL = Bytes(2 * MIB)
+"""Of the first round. In a window a held server sends what it gathers before it writes to its socket: from QEMU 8.2 on
+some 32 pages, so this takes a second or two, before it one page."""
 
 SWITCHOVER = "avail-switchover-bandwidth"
 """What QEMU reckons with for its stop, from release 8.2 on."""
@@ -110,7 +113,7 @@ class Memory:
         # 1 ms: QEMU goes round after round and does not stop the guest by itself; we do. (With 0 it would never look
         # again at what the guest has dirtied, and find all of that only after the stop.) What crosses in it is some
         # pages, and an idle guest has no more left; where QEMU can be told another figure, it is less than a page.
-        less = {SWITCHOVER: LESS_THAN_A_PAGE} if SWITCHOVER in self.source.execute("query-migrate-parameters") else {}
+        less = {SWITCHOVER: LESS_THAN_A_PAGE} if self.bursts() else {}
         limits = {"max-bandwidth": UNLIMITED, "downtime-limit": 1, **less}
         self.source.execute("migrate-set-parameters", **limits)
         self.target.execute("migrate-incoming", uri=uri)
@@ -134,6 +137,10 @@ class Memory:
             return event.name == "MIGRATION_PASS" and cast("int", event.data["pass"]) >= number
 
         return self.source.wait_quietly(begun, timeout, self._since) is not None
+
+    def bursts(self) -> bool:
+        """Whether a held server sends so much at a time that the end of its first round can be held: see TAIL."""
+        return SWITCHOVER in self.source.execute("query-migrate-parameters")
 
     def hold(self) -> None:
         """Keep the server at the brink: it runs on, and next to nothing is sent."""

@@ -13,7 +13,7 @@ from intercloud.model.strategy import Catchup
 from intercloud.planning.brink import Allowed, Next, next_move
 from intercloud.planning.strategy import catch_up
 from intercloud.transfer import layout, pace
-from intercloud.transfer.memory import Memory
+from intercloud.transfer.memory import TAIL, Memory
 from intercloud.transfer.mirror import StallWatch
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
@@ -21,6 +21,8 @@ MOST_LANDINGS = 3
 """Times that places at the target are made in one run, after crashes; then something is wrong with them."""
 TELL = Seconds(0.1)
 """Seconds between two looks at a transfer while the guest runs."""
+NEAR, OFTEN = 8 * TAIL, Seconds(0.01)
+"""How near the end of its first round one is looked at more often, and how often."""
 
 
 def land(world: World, servers: Iterable[str]) -> None:
@@ -85,6 +87,7 @@ def copy_memory(world: World, servers: Iterable[str]) -> None:
 
 def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed) -> None:
     rounds: list[Bytes] = []  # what each round from the second on began with
+    bursts = memory.bursts()
     watch = StallWatch(f"{moving.name}: memory")
     while True:
         sample = memory.sample()
@@ -109,5 +112,8 @@ def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed
                 memory.hold()  # again, for a round that was seen before it was told
                 return
             memory.release()
-        if memory.wait_round(len(rounds) + 2, TELL):
+        ends = bursts and not rounds and sample.remaining > 0
+        if ends and sample.remaining < TAIL:
+            memory.hold()  # before it ends: in the time that a command takes, an idle guest may go round and be stopped
+        if memory.wait_round(len(rounds) + 2, OFTEN if ends and sample.remaining < NEAR else TELL):
             memory.hold()  # before anything else: an idle guest's round is over in some 20 ms
