@@ -61,15 +61,18 @@ class MovesCase(unittest.TestCase):
         self.assert_nothing_left(here)
         self.assert_consistent(there)
 
-    def booted(self, *names: str) -> tuple[Tenant, Tenant]:
-        """Boot the cluster, or these of it, at the first cloud; what moves have made of it is swept away at both."""
+    def booted(self, *names: str, volumes: bool = False) -> tuple[Tenant, Tenant]:
+        """Boot the cluster, or these of it, at the first cloud; what moves have made of it is swept away at both.
+
+        volumes: from volumes.
+        """
         settings = json.loads(self.config.read_text())
         shop = {"names": names or NAMES, "health": None if names else "http://10.50.0.11/health"}
         for host in HOSTS:
             settings["clouds"][host.name]["clusters"] = {"shop": shop}
         self.config.write_text(json.dumps(settings))
         source, target = (Tenant(self, host) for host in HOSTS)
-        servers = source.boot(*(names or NAMES))
+        servers = source.boot(*(names or NAMES), volumes=volumes)
         for tenant in (source, target):
             self.addCleanup(tenant.sweep)
         for server in servers:

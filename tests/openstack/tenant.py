@@ -34,8 +34,11 @@ class Tenant:
         self.network: Any = self.cloud.network
         self.storage: Any = self.cloud.block_storage
 
-    def boot(self, *roles: str) -> list[Any]:
-        """Boot tiers of the demo at their addresses, of the tenant's choice here; anybody may talk to them."""
+    def boot(self, *roles: str, volumes: bool = False) -> list[Any]:
+        """Boot tiers of the demo at their addresses, of the tenant's choice here; anybody may talk to them.
+
+        volumes: from volumes, which Nova makes and deletes with them.
+        """
         shop = named(self.network.networks(), PROJECT)
         subnet = self.network.create_subnet(
             network_id=shop.id,
@@ -49,9 +52,13 @@ class Tenant:
         self.test.addCleanup(self.network.delete_security_group, group)
         self.network.create_security_group_rule(security_group_id=group.id, direction="ingress", ether_type="IPv4")
         image = self.guest()
-        return [self.boot_one(server, image, shop, group) for server in TIERS if server.name in roles]
+        content: dict[str, Any] = {"image_id": image.id}
+        if volumes:
+            volume = {"boot_index": 0, "uuid": image.id, "source_type": "image", "destination_type": "volume"}
+            content = {"block_device_mapping": [{**volume, "volume_size": 1, "delete_on_termination": True}]}
+        return [self.boot_one(server, content, shop, group) for server in TIERS if server.name in roles]
 
-    def boot_one(self, server: Server, image: Any, shop: Any, group: Any) -> Any:
+    def boot_one(self, server: Server, content: dict[str, Any], shop: Any, group: Any) -> Any:
         """Boot one of them."""
         (nic,) = server.nics
         port = self.network.create_port(
@@ -60,11 +67,11 @@ class Tenant:
         self.test.addCleanup(self.network.delete_port, port)
         made = self.compute.create_server(
             name=server.name,
-            image_id=image.id,
             flavor_id=named(self.compute.flavors(), FLAVOR).id,
             networks=[{"port": port.id}],
             user_data=base64.b64encode(server.metadata["user_data"].encode()).decode(),
             config_drive=True,
+            **content,
         )
         self.test.addCleanup(self.compute.wait_for_delete, made, interval=1, wait=60)
         self.test.addCleanup(self.compute.delete_server, made)

@@ -34,6 +34,20 @@ class WithVolumes(MovesCase):
     def test_one_whose_volume_was_attached_while_it_ran_moves_live(self) -> None:
         self.there_and_back("live", "live")
 
+    @needs.long
+    def test_one_that_boots_from_its_volume_moves_cold_and_comes_back_live(self) -> None:
+        source, target = self.booted("db", volumes=True)
+        for strategy, here, there in (("cold", source, target), ("live", target, source)):
+            self.goes(strategy, here, there)
+            (db,) = there.compute.servers()
+            there.wait_up(db)
+            (volume,) = there.storage.volumes(details=True)
+            self.assertEqual(
+                [(each["server_id"], each["device"]) for each in volume.attachments], [(db.id, "/dev/vda")]
+            )
+            self.assertEqual((db.image and db.image.id, volume.size, volume.is_bootable), (None, 1, True))
+            self.assertEqual(volume.metadata, {})
+
     def there_and_back(self, *strategies: str) -> None:
         source, target = self.booted("db")
         (db,) = source.compute.servers()

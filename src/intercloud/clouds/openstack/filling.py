@@ -19,7 +19,7 @@ from intercloud.clouds.openstack.contents import Contents, share_of
 from intercloud.clouds.openstack.held_back import ends, held_back
 from intercloud.clouds.openstack.names import BASE, CONTENT, FOR_BOOT, FOR_CONTENT, MARK, PATCH, ROOT, ROUND, WAITS
 from intercloud.clouds.openstack.receiver.build import Patch, receiver, write_patch
-from intercloud.clouds.openstack.servers import LONG, waits
+from intercloud.clouds.openstack.servers import LONG, boots_from_volume, waits
 from intercloud.clouds.port import DiskRef, Extent, Offer, Progress
 from intercloud.errors import CloudError
 from intercloud.model.server import Image
@@ -82,7 +82,7 @@ class Filling:
         images = self.contents.images
         before = images.tagged(f"{CONTENT}{place.name}")
         image = Image("", f"{place.name}, moved", moved)
-        told = images.hardware(place)
+        told = images.hardware(place, self.contents.volumes.of(place).get(ROOT))
         images.upload(content, image, [f"{CONTENT}{place.name}"], share_of(moved, progress), told)
         for old in before:
             images.delete(old)
@@ -171,7 +171,7 @@ class Filling:
             self._receive(place, *(self._last_patch(place) or self._store_ends(place)))
             servers.start(servers.get(place.name))
             servers.settle(place)
-        self.drop_images(place.name, ROUND)
+        self.drop_images(place.name, *((ROUND, CONTENT) if boots_from_volume(place) else (ROUND,)))
         self.held(place).unlink(missing_ok=True)
         self.contents.volumes.settle(place)
 

@@ -42,7 +42,11 @@ def digest(image: Any) -> str | None:
 def hardware(image: Any) -> dict[str, str]:
     """What an image, or the image part of a server, tells Nova of the machine that boots it."""
     told = image.to_dict() if image is not None else {}
-    told |= told.get("properties") or {}
+    return machine(told | (told.get("properties") or {}))
+
+
+def machine(told: Mapping[str, Any]) -> dict[str, str]:
+    """What of some properties Nova builds a machine from."""
     return {name: str(value) for name, value in told.items() if name.startswith(MACHINE) and value is not None}
 
 
@@ -75,8 +79,13 @@ class Images:
         except NotFound:
             return None
 
-    def hardware(self, server: Any) -> dict[str, str]:
-        """What Nova knows of a server's machine; where it does not say (before microversion 2.98), its image does."""
+    def hardware(self, server: Any, root: Any | None = None) -> dict[str, str]:
+        """What Nova knows of a server's machine; where it does not say (before microversion 2.98), its image does.
+
+        root: the volume that it boots from, if it does, which knows it then.
+        """
+        if root is not None:
+            return machine(root.volume_image_metadata or {})
         number = server.image.id if server.image else None
         return hardware(server.image) or (hardware(self.get(number)) if number else {})
 

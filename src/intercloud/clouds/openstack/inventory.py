@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from intercloud.clouds.openstack.images import Images, describe
@@ -76,18 +77,18 @@ class Inventory:
     def read(self, server: Any, volumes: Mapping[str, Any]) -> Server:
         """A server as the model has it, without its cards."""
         flavor = server.flavor
-        disk = Disk(ROOT, Bytes(flavor.disk * GIB_IN_MIB * MIB), self.base(server))
+        root = () if ROOT in volumes else (Disk(ROOT, Bytes(flavor.disk * GIB_IN_MIB * MIB), self.base(server)),)
         return Server(
             name=server.name,
             vcpus=flavor.vcpus,
             memory=Bytes(flavor.ram * MIB),
-            disks=(disk, *(as_disk(volume, name) for name, volume in volumes.items())),
+            disks=(*root, *(as_disk(volume, name) for name, volume in volumes.items())),
             nics=(),
             metadata=self.servers.guest_metadata(server),
             drive=server.config_drive in (True, "True"),
             key=server.key_name,
             flavor=flavor.original_name,
-            hardware=self.images.hardware(server),
+            hardware=self.images.hardware(server, volumes.get(ROOT)),
             group=self.servers.group_name(server),
         )
 
@@ -105,8 +106,6 @@ class Inventory:
         if server.status not in MOVABLE and waits(server) is None:
             yield Finding(name, f"is in Nova's state {server.status}", "bring it to ACTIVE, or SHUTOFF, first")
         yield from self.volumes.losses(name, volumes)
-        if not flavor.disk:
-            yield Finding(name, "boots from a volume, which this version does not carry", "leave it out")
         if flavor.ephemeral:
             text = f"its flavor {flavor.original_name} has an ephemeral disk, which this version does not carry"
             yield Finding(name, text, "leave it out, or resize it to a flavor without")
@@ -118,8 +117,8 @@ class Inventory:
     def conflicts(self, cluster: Cluster) -> tuple[Finding, ...]:
         """Names and addresses that are taken, networks and security groups that are otherwise."""
         lines = (line for server in cluster.servers for line in self.taken(server))
-        volumes = self.volumes.obstacles(cluster.servers)
-        return (*taken(self.cloud, lines), *self.networks.obstacles(cluster), *volumes)
+        services = (self.servers.obstacles(cluster.servers), self.volumes.obstacles(cluster.servers))
+        return (*taken(self.cloud, lines), *self.networks.obstacles(cluster), *chain(*services))
 
     def taken(self, server: Server) -> tuple[str, ...]:
         """One line for each of its name and addresses that is taken; its own idle copy takes nothing."""

@@ -29,7 +29,7 @@ from intercloud.clouds.openstack.names import (
 )
 from intercloud.clouds.openstack.networks import Networks
 from intercloud.clouds.openstack.selection import Selection
-from intercloud.clouds.openstack.servers import GIB_IN_MIB, Servers, state, waits
+from intercloud.clouds.openstack.servers import GIB_IN_MIB, Servers, boots_from_volume, state, waits
 from intercloud.clouds.openstack.volumes import Volumes
 from intercloud.clouds.port import About, DiskRef, Landing, Monitor, Offer, Progress, ServerState
 from intercloud.clouds.quota import admit
@@ -181,6 +181,8 @@ class OpenStackCloud:
             return self.contents.offer_volume(server, what)
         if waits(server):
             return self.filling.offer(server, what)
+        if boots_from_volume(server):
+            return self.contents.offer_volume(server, what)
         return self.contents.offer_disk(server, what)
 
     def fetch(self, what: Image | DiskRef, offer: Offer, progress: Progress) -> Bytes:
@@ -221,7 +223,7 @@ class OpenStackCloud:
                 self.servers.prepare_server_groups(cluster.server_groups)
                 ports = [self.networks.make_port(server.name, nic) for nic in server.nics]
             blank = self.contents.blank(server.hardware, quick=waits == FOR_CONTENT)
-            made = self.servers.make_place(cluster, server, ports, blank, waits)
+            made = self.servers.make_place(cluster, server, ports, self.volumes.blank(server, blank), waits)
             self._made[made.id] = server
             self.volumes.prepare(server, made)
             return made

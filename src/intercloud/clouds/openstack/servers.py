@@ -7,7 +7,7 @@ room on a host and addresses are proven while the server still runs elsewhere. I
 import base64
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -26,6 +26,7 @@ from intercloud.clouds.openstack.names import (
 )
 from intercloud.clouds.port import ServerState
 from intercloud.errors import CloudError, NotFound
+from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, KeyPair, Server, ServerGroup
 from intercloud.units import MIB
 
@@ -37,6 +38,8 @@ LOOK = 0.5
 GIB_IN_MIB = 1024
 CLAIM = "intercloud moves it"
 """Why a server is locked."""
+FILLS_VOLUMES, OLDEST = (2, 93), (2, 1)
+"""Microversions of Nova: from which on it rebuilds servers that boot from volumes; what it speaks without any."""
 LONGEST_VALUE = 255
 """Characters of a server's metadatum."""
 
@@ -71,6 +74,11 @@ def state(server: Any | None) -> ServerState:
     return ServerState.PAUSED if server.power_state == Power.PAUSED else ServerState.STOPPED
 
 
+def boots_from_volume(server: Any) -> bool:
+    """Whether a server's root disk is a volume: Nova names no image then."""
+    return not (server.image and server.image.id)
+
+
 def own_metadata(cluster: Cluster, server: Server, waits: str) -> dict[str, str]:
     """Everything that is written on a place. Raises CloudError for what is too long to be."""
     told = {name: value for name, value in server.metadata.items() if name != "user_data"}
@@ -90,14 +98,16 @@ def gib(size: int) -> int:
     return -(-size // (GIB_IN_MIB * MIB))
 
 
+def disk_of_flavor(server: Server) -> int:
+    """GiB that a flavor gives a server; none where its root disk is a volume."""
+    return 0 if server.disks[0].volume else gib(server.disks[0].size)
+
+
 def fits(flavor: Any, server: Server) -> bool:
-    """Whether a flavor gives just these figures."""
-    return (flavor.vcpus, flavor.ram * MIB, flavor.disk, flavor.ephemeral or 0) == (
-        server.vcpus,
-        server.memory,
-        gib(server.disks[0].size),
-        0,
-    )
+    """Whether a flavor gives just these figures. What disk it names is nothing to a server that boots from a volume."""
+    disk = 0 if server.disks[0].volume else flavor.disk
+    figures = (server.vcpus, server.memory, disk_of_flavor(server), 0)
+    return (flavor.vcpus, flavor.ram * MIB, disk, flavor.ephemeral or 0) == figures
 
 
 @dataclass(frozen=True)
@@ -136,12 +146,23 @@ class Servers:
             raise NotFound(f"{self.cloud} has no server {name!r}")
         return server
 
+    def obstacles(self, servers: Iterable[Server]) -> Iterator[Finding]:
+        """Servers that cannot be booted here."""
+        rooted = [server.name for server in servers if server.disks[0].volume]
+        spoken = (self.door.compute.get_endpoint_data().max_microversion or OLDEST) if rooted else FILLS_VOLUMES
+        if spoken < FILLS_VOLUMES:
+            text = (
+                f"its Nova (up to microversion {'.'.join(map(str, spoken))}) cannot fill the volumes that servers boot"
+            )
+            cure = f"bring it to OpenStack 2022.2 (Zed), or leave {', '.join(rooted)} out"
+            yield Finding(self.cloud, f"{text} from", cure)
+
     def flavor(self, server: Server) -> Any:
         """Choose a flavor with a server's figures, of its own flavor's name if there is one; make it where allowed."""
         there = [flavor for flavor in self.door.compute.flavors() if fits(flavor, server)]
         if there:
             return min(there, key=lambda each: (each.name != server.flavor, each.name))
-        ram, disk = server.memory // MIB, gib(server.disks[0].size)
+        ram, disk = server.memory // MIB, disk_of_flavor(server)
         figures = f"{server.vcpus} vCPU, {ram} MiB of memory, {disk} GiB of disk"
         name = server.flavor or f"intercloud-{server.vcpus}-{ram}-{disk}"
         try:
@@ -182,10 +203,12 @@ class Servers:
             if group.name not in there:
                 self.door.compute.create_server_group(name=group.name, policy=group.policy)
 
-    def make_place(self, cluster: Cluster, server: Server, ports: Collection[Any], image: Any, waits: str) -> Any:
-        """Make a server from an image that holds nothing, and wait until it is. Raises CloudError, QuotaReached.
+    def make_place(
+        self, cluster: Cluster, server: Server, ports: Collection[Any], blank: Mapping[str, Any], waits: str
+    ) -> Any:
+        """Make a server from what holds nothing, and wait until it is. Raises CloudError, QuotaReached.
 
-        waits: for what, as names.WAITS has it.
+        blank: as Nova is told what to boot from; waits: for what, as names.WAITS has it.
         """
         user_data = server.metadata.get("user_data")
         options: dict[str, Any] = {"key_name": server.key} if server.key else {}
@@ -196,10 +219,10 @@ class Servers:
         made = self.door.compute.create_server(
             name=server.name,
             flavor_id=self.flavor(server).id,
-            image_id=image.id,
             networks=[{"port": port.id} for port in ports],
             metadata=own_metadata(cluster, server, waits),
             config_drive=server.drive,
+            **blank,
             **options,
         )
         return self.wait(made.id, lambda it: it.status == "ACTIVE" and it.task_state is None, LONG)
@@ -242,7 +265,13 @@ class Servers:
     def boot_place(self, server: Any, image: Any, metadata: Mapping[str, str]) -> None:
         """Boot a place from its content, and wait until it runs. From the request on it is a place no more."""
         self.door.compute.rebuild_server(server.id, image.id, metadata=dict(metadata))
-        self.wait(server.id, lambda it: it.status == "ACTIVE" and it.image and it.image.id == image.id, LONG)
+
+        def runs(it: Any) -> bool:
+            return (
+                it.status == "ACTIVE" and it.task_state is None and (boots_from_volume(it) or it.image.id == image.id)
+            )
+
+        self.wait(server.id, runs, LONG)
 
     def rebuild(self, server: Any, image: Any) -> None:
         """Let a stopped place's disk hold an image; it boots for a moment and is stopped again, by Nova itself."""

@@ -5,13 +5,13 @@ With a tenant's rights what a volume holds is read by way of an image, and writt
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from intercloud.clouds.openstack.door import Door
-from intercloud.clouds.openstack.names import DISK, OF, OURS, READ
-from intercloud.clouds.openstack.servers import GIB_IN_MIB, LONG, LOOK, SHORT, gib, waits
+from intercloud.clouds.openstack.names import DISK, OF, OURS, READ, ROOT
+from intercloud.clouds.openstack.servers import GIB_IN_MIB, LONG, LOOK, SHORT, boots_from_volume, gib, waits
 from intercloud.errors import CloudError, NotFound
 from intercloud.model.finding import Finding
 from intercloud.model.server import Disk, Server, Volume
@@ -43,7 +43,7 @@ class Volumes:
     def obstacles(self, servers: Iterable[Server]) -> Iterator[Finding]:
         """Servers whose volumes cannot be made here."""
         for server in servers:
-            if len(server.disks) > 1 and not self.door.has(KIND):
+            if (len(server.disks) > 1 or server.disks[0].volume) and not self.door.has(KIND):
                 text = f"has no block storage, where the volumes of {server.name} could be"
                 yield Finding(self.cloud, text, "let its operator add one, or detach them")
 
@@ -53,13 +53,18 @@ class Volumes:
         return found
 
     def of(self, server: Any) -> dict[str, Any]:
-        """Volumes that are attached to a server, or to a place shall be: by the names of its disks, in their order."""
+        """Volumes that are attached to a server, or to a place shall be: by the names of its disks, in their order.
+
+        The first of a server that boots from a volume is its root disk.
+        """
         found = {}
         for volume in self.all():
             attached = any(each["server_id"] == server.id for each in volume.attachments or ())
             if attached or (waits(server) and not volume.attachments and volume.metadata.get(OF) == server.name):
                 found[disk_name(volume, server)] = volume
-        return dict(sorted(found.items()))
+        names = sorted(found)
+        ours = [ROOT, *names[1:]] if names and boots_from_volume(server) else names
+        return {name: found[device] for name, device in zip(ours, names, strict=True)}
 
     def losses(self, server: str, volumes: Collection[Any]) -> Iterator[Finding]:
         """What of a server's volumes cannot be carried."""
@@ -79,6 +84,14 @@ class Volumes:
         """The project's snapshots of volumes."""
         found: list[Any] = self.door.volume.snapshots() if self.door.has(KIND) else []
         return found
+
+    def blank(self, server: Server, image: Any) -> dict[str, Any]:
+        """Tell Nova what to boot a place from: an image that holds nothing, or a volume that is made of it."""
+        if server.disks[0].volume is None:
+            return {"image_id": image.id}
+        made = self.make(server.name, server.disks[0], image)
+        volume = {"boot_index": 0, "uuid": made.id, "source_type": "volume", "destination_type": "volume"}
+        return {"block_device_mapping": [volume]}
 
     def prepare(self, server: Server, place: Any) -> None:
         """Let there be an empty volume for each disk of a place but its first. Raises QuotaReached, CloudError."""
@@ -127,10 +140,14 @@ class Volumes:
             self.door.volume.set_volume_metadata(volume.id, **{OF: server.name, DISK: name})
 
     def delete(self, server: str) -> None:
-        """Delete the volumes of a server that is gone, as soon as they are not attached to it any more."""
+        """Delete the volumes of a server that is gone, as soon as they are not attached to it any more.
+
+        Some may go by themselves, for Nova deletes what it was told to.
+        """
         for volume in self.all():
             if volume.metadata.get(OF) == server:
-                self._delete_volume(self._wait(volume.id, "available"))
+                with suppress(NotFound):
+                    self._delete_volume(self._wait(volume.id, "available"))
 
     def drop_copies(self, server: str) -> None:
         """Delete what was made to read a server's volumes."""
