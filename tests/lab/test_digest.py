@@ -16,7 +16,7 @@ from intercloud.errors import Interrupted, MonitorError, TransferError
 from intercloud.migration.proof import blocks, conclude, digest_sides
 from intercloud.model.evidence import BLOCK, Copies, differences, digest
 from intercloud.model.report import DiskReport
-from intercloud.transfer.digest import COPIED, LiveDisk, note_writes, since
+from intercloud.transfer.digest import COPIED, LiveDisk, lasting, note_writes, since
 from intercloud.transfer.qmp import Qmp
 from intercloud.units import MIB, Bytes
 from tests import needs
@@ -29,18 +29,18 @@ SINCE = since("run")
 
 
 class Machine:
-    """A QEMU with one qcow2 disk and no guest. hardware: what else it has; block: where a guest of it would write."""
+    """A QEMU with one disk and no guest. hardware: what else it has; block: where a guest of it would write."""
 
     hardware: tuple[str, ...] = ("-M", "none")
     block = "disk"
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
+    def __init__(self, folder: Path, name: str, layout: str = "qcow2") -> None:
+        self.folder, self.name, self.layout = folder, name, layout
         self.image = folder / f"{name}.qcow2"
 
     def start(self) -> None:
         words = ("qemu-system-x86_64", *self.hardware, "-nodefaults", "-display", "none", "-S")
-        disk = f"driver=qcow2,node-name=disk,file.driver=file,file.filename={self.image}"
+        disk = f"driver={self.layout},node-name=disk,file.driver=file,file.filename={self.image}"
         path = self.folder / f"{self.name}.sock"
         path.unlink(missing_ok=True)
         self.process = subprocess.Popen(
@@ -115,8 +115,24 @@ class Disks(unittest.TestCase):
         self.source.disk.note_writes(COPIED)
         self.before = self.source.disk.digest()
         self.target.disk.forget(SINCE)
-        for promise in note_writes(self.target.qemu, self.target.monitor, SINCE):
+        for promise in note_writes(self.target.qemu, lasting(self.target.qemu, self.target.monitor), SINCE):
             promise()
+
+    def test_a_disk_that_stores_no_bitmaps_is_noted_in_memory_only(self) -> None:
+        raw = Machine(self.path, "raw", "raw")
+        raw.image.write_bytes(bytes(SIZE))
+        old = Machine(self.path, "old")
+        words = ("qemu-img", "create", "-q", "-f", "qcow2", "-o", "compat=0.10", str(old.image), str(SIZE))
+        subprocess.run(words, check=True, timeout=20)
+        self.assertEqual(lasting(self.source.qemu, self.source.monitor), {"disk": True})
+        for machine in (raw, old):
+            machine.start()
+            self.addCleanup(machine.kill)
+            self.assertEqual(nodes := lasting(machine.qemu, machine.monitor), {"disk": False})
+            for promise in note_writes(machine.qemu, nodes, SINCE):
+                promise()
+            machine.write(5 * BLOCK)
+            self.assertEqual(machine.disk.written(SINCE), {5})
 
     def test_of_copies_that_are_known_only_what_changed_is_digested_again(self) -> None:
         def sides(**changed: tuple[Extent, ...]) -> tuple[Offer, Offer]:

@@ -40,12 +40,14 @@ class WithVolumes(MovesCase):
         for strategy, here, there in (("cold", source, target), ("live", target, source)):
             self.goes(strategy, here, there)
             (db,) = there.compute.servers()
+            if strategy == "live":
+                there.compute.reboot_server(db, "HARD")
             there.wait_up(db)
             (volume,) = there.storage.volumes(details=True)
             self.assertEqual(
                 [(each["server_id"], each["device"]) for each in volume.attachments], [(db.id, "/dev/vda")]
             )
-            self.assertEqual((db.image and db.image.id, volume.size, volume.is_bootable), (None, 1, True))
+            self.assertEqual((bool(db.image), volume.size, volume.is_bootable), (False, 1, True))
             self.assertEqual(volume.metadata, {})
 
     def there_and_back(self, *strategies: str) -> None:

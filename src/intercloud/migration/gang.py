@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from intercloud.clouds.port import Monitor
 from intercloud.control.client import ControlClient, Cutover
 from intercloud.errors import NotConverging
 from intercloud.migration.world import Moving, together
@@ -41,14 +40,17 @@ FLUSH = Seconds(10.0)
 
 @dataclass
 class Member:
-    """One server of the gang, with what it takes to switch it over; the monitors stay open meanwhile."""
+    """One server of the gang, with what it takes to switch it over; the monitors stay open meanwhile.
+
+    nodes: of its disks at the target, as digest.lasting tells.
+    """
 
     name: str
     source: Qmp
     target: Qmp
     memory: Memory
     mirror: Mirror
-    monitor: Monitor
+    nodes: Mapping[str, bool]
     postcopy: bool
     bitmap: str
     source_mark: int = 0
@@ -64,8 +66,8 @@ class Member:
         """A server that is at the brink. bitmap: of the target, for what it writes after the switchover."""
         postcopy = moving.notes.choice.catchup is Catchup.POSTCOPY
         source, target = moving.source.qmp, moving.target.qmp
-        there = moving.target.monitor
-        member = Member(moving.name, source, target, moving.memory, moving.mirror, there, postcopy, bitmap)
+        nodes = digest.lasting(target, moving.target.monitor)
+        member = Member(moving.name, source, target, moving.memory, moving.mirror, nodes, postcopy, bitmap)
         member.source_mark, member.target_mark = source.mark(), target.mark()
         return member
 
@@ -152,7 +154,7 @@ class Gang:
         if member.postcopy:
             member.memory.postcopy()
         promises = [member.mirror.end(member.source_mark)]
-        promises += digest.note_writes(member.target, member.monitor, member.bitmap)
+        promises += digest.note_writes(member.target, member.nodes, member.bitmap)
         if not (member.sample and member.sample.status == "pre-switchover"):  # it stopped by itself at the brink
             member.memory.wait_flushed(FLUSH, member.source_mark)
         for keep in promises:

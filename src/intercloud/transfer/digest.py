@@ -5,12 +5,12 @@ Whatever is written while a disk is read is noted by a bitmap that was laid befo
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from intercloud.clouds.block_digests import GoOn, digest_all, digest_blocks, marked_blocks, to_the_end
 from intercloud.clouds.port import Monitor
@@ -43,12 +43,26 @@ def since(run: str) -> str:
     return f"since-{run}"
 
 
-def note_writes(qemu: Qmp, monitor: Monitor, bitmap: str) -> list[Promise]:
-    """Note from now on which blocks of its disks a machine writes, lastingly: over its stops, too."""
+def lasting(qemu: Qmp, monitor: Monitor) -> dict[str, bool]:
+    """Nodes of a machine's disks → whether a bitmap of theirs can outlive its stops: only qcow2 stores any."""
+    told = {str(node["node-name"]): node for node in _nodes(qemu)}
+
+    def stores(node: dict[str, Any]) -> bool:
+        return bool(node["drv"] == "qcow2" and node["image"]["format-specific"]["data"]["compat"] != "0.10")
+
+    return {name: stores(told[name]) for name in monitor.nodes.values()}
+
+
+def note_writes(qemu: Qmp, nodes: Mapping[str, bool], bitmap: str) -> list[Promise]:
+    """Note from now on which blocks of its disks a machine writes. nodes: as `lasting` tells."""
     return [
-        qemu.promise("block-dirty-bitmap-add", node=node, name=bitmap, granularity=BLOCK, persistent=True)
-        for node in monitor.nodes.values()
+        qemu.promise("block-dirty-bitmap-add", node=node, name=bitmap, granularity=BLOCK, persistent=lasts)
+        for node, lasts in nodes.items()
     ]
+
+
+def _nodes(qemu: Qmp) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", qemu.execute("query-named-block-nodes", flat=True))
 
 
 @dataclass(frozen=True)
@@ -119,9 +133,8 @@ class LiveDisk:
         self.qemu.execute("transaction", actions=actions)
 
     def _bitmaps(self) -> list[dict[str, object]]:
-        nodes = cast("list[dict[str, object]]", self.qemu.execute("query-named-block-nodes", flat=True))
-        found = next((node.get("dirty-bitmaps", []) for node in nodes if node["node-name"] == self.node), [])
-        return cast("list[dict[str, object]]", found)
+        node = next((each for each in _nodes(self.qemu) if each["node-name"] == self.node), {})
+        return cast("list[dict[str, object]]", node.get("dirty-bitmaps", []))
 
     @contextmanager
     def offered(self, *bitmaps: str) -> Iterator[str]:
