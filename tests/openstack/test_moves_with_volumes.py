@@ -35,9 +35,9 @@ class WithVolumes(MovesCase):
         self.there_and_back("live", "live")
 
     @needs.long
-    def test_one_that_boots_from_its_volume_moves_cold_and_comes_back_live(self) -> None:
-        source, target = self.booted("db", volumes=True)
-        for strategy, here, there in (("cold", source, target), ("live", target, source)):
+    def test_one_that_boots_from_its_volume_moves_in_every_way(self) -> None:
+        a, b = self.booted("db", volumes=True)
+        for strategy, here, there in (("cold", a, b), ("live", b, a), ("warm", a, b)):
             self.goes(strategy, here, there)
             (db,) = there.compute.servers()
             if strategy == "live":
