@@ -44,6 +44,12 @@ def _migrate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dry-run", action="store_true", help="change nothing, as: intercloud plan")
     command.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there, and FILE.html")
     command.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    command.add_argument(
+        "--verbose",
+        action="store_true",
+        default=argparse.SUPPRESS,  # any other would take back what is said before the command
+        help="log what is done to stderr",
+    )
     command.set_defaults(act=_do_migrate)
 
 

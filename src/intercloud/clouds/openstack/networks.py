@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 from zlib import crc32
@@ -12,6 +12,9 @@ from intercloud.clouds.openstack.names import KEY, OURS
 from intercloud.errors import AddressTaken, CloudError, NotFound, QuotaReached
 from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, Network, Nic, Rule, SecurityGroup, Server
+
+ROUTERS = ("network:router_interface", "network:ha_router_replicated_interface")
+"""How the owner of a router's port begins: a plain one's or a distributed one's, or that of several in one's place."""
 
 
 def derived_key(name: str) -> int:
@@ -115,7 +118,15 @@ class Networks:
     def read(self, numbers: Iterable[str]) -> dict[str, Network]:
         """Networks by their ids."""
         found = {number: self.door.network.get_network(number) for number in sorted(set(numbers))}
-        return {number: read_network(network, self.subnet(network)) for number, network in found.items()}
+        return {
+            number: replace(read_network(network, self.subnet(network)), router=self.routed(network))
+            for number, network in found.items()
+        }
+
+    def routed(self, network: Any) -> bool:
+        """Whether a router of the project's is attached to a network."""
+        ports = self.door.network.ports(network_id=network.id)
+        return any((port.device_owner or "").startswith(ROUTERS) for port in ports)
 
     def groups(self) -> dict[str, Any]:
         """The project's security groups, by name."""
@@ -168,7 +179,7 @@ class Networks:
 
     def prepare(self, cluster: Cluster) -> None:
         """Let networks, subnets and security groups be there. Raises CloudError that says what an operator must do."""
-        if obstacle := next(self.obstacles(cluster), None):
+        if obstacle := next((each for each in self.obstacles(cluster) if each.blocking), None):
             raise CloudError(obstacle.line)
         for network in cluster.networks:
             self._prepare_network(network, [nic.ip for server in cluster.servers for nic in server.nics])
@@ -211,6 +222,10 @@ class Networks:
         if subnet is not None and subnet.cidr != wanted.cidr:
             text = f"its network {name} has the subnet {subnet.cidr}, {wanted.cidr} is wanted"
             yield Finding(self.cloud, text, "delete that subnet if it is not used, or rename one of the networks")
+        if wanted.router and not self.routed(network):
+            text = f"its network {name} has no router, which the source's has at {wanted.gateway}"
+            cure = "attach one at that address, or the servers will reach nothing outside this network"
+            yield Finding(self.cloud, text, cure, blocking=False)
 
     def _prepare_network(self, wanted: Network, taken: Iterable[str]) -> None:
         network = self.named(wanted.name)
