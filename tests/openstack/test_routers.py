@@ -1,4 +1,4 @@
-"""Networks of the testbed, as plans see them."""
+"""Routers of the testbed, as plans see them."""
 
 import os
 import tempfile
