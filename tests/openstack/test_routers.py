@@ -48,7 +48,7 @@ class Routers(unittest.TestCase):
         self.assertEqual((network.gateway, network.router), ("10.50.0.1", True))
         cluster = Cluster("shop", (network,), ())
         (found,) = self.cloud(self.there).conflicts(cluster)
-        self.assertIn("network shop has no router, which the source's has at 10.50.0.1; attach one", found.line)
+        self.assertIn("network shop has no router at 10.50.0.1, as the source's has; attach one", found.line)
         self.assertFalse(found.blocking)
         self.attach(self.there)
         self.assertEqual(self.cloud(self.there).conflicts(cluster), ())

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 from intercloud.clouds.openstack.images import Images, describe
@@ -115,10 +114,14 @@ class Inventory:
             yield Finding(name, text, cure, blocking=False)
 
     def conflicts(self, cluster: Cluster) -> tuple[Finding, ...]:
-        """Names and addresses that are taken, networks and security groups that are otherwise."""
+        """Names and addresses that are taken, networks and security groups that are otherwise, services that lack."""
         lines = (line for server in cluster.servers for line in self.taken(server))
-        services = (self.servers.obstacles(cluster.servers), self.volumes.obstacles(cluster.servers))
-        return (*taken(self.cloud, lines), *self.networks.obstacles(cluster), *chain(*services))
+        return (
+            *taken(self.cloud, lines),
+            *self.networks.obstacles(cluster),
+            *self.servers.obstacles(cluster.servers),
+            *self.volumes.obstacles(cluster.servers),
+        )
 
     def taken(self, server: Server) -> tuple[str, ...]:
         """One line for each of its name and addresses that is taken; its own idle copy takes nothing."""

@@ -118,15 +118,15 @@ class Networks:
     def read(self, numbers: Iterable[str]) -> dict[str, Network]:
         """Networks by their ids."""
         found = {number: self.door.network.get_network(number) for number in sorted(set(numbers))}
-        return {
-            number: replace(read_network(network, self.subnet(network)), router=self.routed(network))
-            for number, network in found.items()
-        }
+        told = {number: read_network(network, self.subnet(network)) for number, network in found.items()}
+        return {number: replace(each, router=self.routed(number, each.gateway)) for number, each in told.items()}
 
-    def routed(self, network: Any) -> bool:
-        """Whether a router of the project's is attached to a network."""
-        ports = self.door.network.ports(network_id=network.id)
-        return any((port.device_owner or "").startswith(ROUTERS) for port in ports)
+    def routed(self, number: str, gateway: str | None) -> bool:
+        """Whether a router of the project's has this address in a network."""
+        return any(
+            port.device_owner.startswith(ROUTERS) and gateway in (fixed["ip_address"] for fixed in port.fixed_ips)
+            for port in self.door.network.ports(network_id=number)
+        )
 
     def groups(self) -> dict[str, Any]:
         """The project's security groups, by name."""
@@ -222,9 +222,9 @@ class Networks:
         if subnet is not None and subnet.cidr != wanted.cidr:
             text = f"its network {name} has the subnet {subnet.cidr}, {wanted.cidr} is wanted"
             yield Finding(self.cloud, text, "delete that subnet if it is not used, or rename one of the networks")
-        if wanted.router and not self.routed(network):
-            text = f"its network {name} has no router, which the source's has at {wanted.gateway}"
-            cure = "attach one at that address, or the servers will reach nothing outside this network"
+        if wanted.router and not self.routed(network.id, wanted.gateway):
+            text = f"its network {name} has no router at {wanted.gateway}, as the source's has"
+            cure = "attach one, or the servers will reach nothing outside this network"
             yield Finding(self.cloud, text, cure, blocking=False)
 
     def _prepare_network(self, wanted: Network, taken: Iterable[str]) -> None:
