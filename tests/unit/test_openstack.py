@@ -18,7 +18,15 @@ from intercloud.clouds.openstack.door import Door, translate
 from intercloud.clouds.openstack.images import describe, hardware
 from intercloud.clouds.openstack.inventory import Inventory
 from intercloud.clouds.openstack.names import DIGEST, FOR_BOOT, FOR_CONTENT, KEY, WAITS
-from intercloud.clouds.openstack.networks import derived_key, free_ranges, key, read_network, read_nic, read_rule
+from intercloud.clouds.openstack.networks import (
+    derived_key,
+    free_ranges,
+    key,
+    port_losses,
+    read_network,
+    read_nic,
+    read_rule,
+)
 from intercloud.clouds.openstack.receiver.build import FAILS, HOLDS, Patch
 from intercloud.clouds.openstack.selection import Selection
 from intercloud.clouds.openstack.servers import Servers, gib, own_metadata, state
@@ -170,6 +178,23 @@ class Networks(unittest.TestCase):
         )
         self.assertEqual(read_nic(port, "shop", {"g1": "web", "g2": "db"}), wanted)
         self.assertFalse(read_nic(Port(is_port_security_enabled=False, mac_address="m"), "shop", {}).guarded)
+
+    def test_what_of_a_card_stays_behind(self) -> None:
+        def lines(*addresses: str) -> list[tuple[str, bool]]:
+            port = Port(id="p", mac_address="m", fixed_ips=[{"ip_address": each} for each in addresses])
+            return [(each.line, each.blocking) for each in port_losses("web", [port], {"other": "203.0.113.7"})]
+
+        self.assertEqual(lines("10.0.0.5"), [])
+        ((line, blocking),) = lines("10.0.0.5", "fd00::5")
+        self.assertTrue(blocking and "its card m has more addresses: fd00::5" in line, line)
+        for addresses, words in (((), "has no address"), (("fd00::5",), "has fd00::5")):
+            ((line, blocking),) = lines(*addresses)
+            self.assertTrue(blocking and f"web: its card m {words}, and an IPv4 address is what" in line, line)
+        ((line, blocking),) = (
+            (each.line, each.blocking)
+            for each in port_losses("web", [Port(id="p", fixed_ips=[{"ip_address": "10.0.0.5"}])], {"p": "203.0.113.7"})
+        )
+        self.assertTrue(not blocking and "its floating IP 203.0.113.7 stays" in line, line)
 
     def test_a_rule_names_the_group_that_it_lets_in(self) -> None:
         rule = SecurityGroupRule(

@@ -92,9 +92,14 @@ def port_losses(server: str, ports: Iterable[Any], floating: Mapping[str, str]) 
             text = f"its floating IP {floating[port.id]} stays with this cloud"
             cure = "point clients to another address there, or route this one through the tunnel"
             yield Finding(server, text, cure, blocking=False)
-        if len(port.fixed_ips or ()) > 1:
-            others = ", ".join(fixed["ip_address"] for fixed in port.fixed_ips[1:])
-            yield Finding(server, f"its card {port.mac_address} has more addresses: {others}", "take them away")
+        card, addresses = f"its card {port.mac_address}", [fixed["ip_address"] for fixed in port.fixed_ips or ()]
+        if not addresses or ip_address(addresses[0]).version != 4:
+            text = (
+                f"{card} has {addresses[0] if addresses else 'no address'}, and an IPv4 address is what it is known by"
+            )
+            yield Finding(server, text, "give it one first, or take the card away")
+        if len(addresses) > 1:
+            yield Finding(server, f"{card} has more addresses: {', '.join(addresses[1:])}", "take them away")
 
 
 @dataclass(frozen=True)
