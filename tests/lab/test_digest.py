@@ -133,6 +133,9 @@ class Disks(unittest.TestCase):
                 promise()
             machine.write(5 * BLOCK)
             self.assertEqual(machine.disk.written(SINCE), {5})
+            machine.quit()
+            machine.start()
+            self.assertFalse(machine.disk.notes(SINCE))
 
     def test_of_copies_that_are_known_only_what_changed_is_digested_again(self) -> None:
         def sides(**changed: tuple[Extent, ...]) -> tuple[Offer, Offer]:

@@ -29,12 +29,12 @@ from intercloud.clouds.openstack.networks import (
 )
 from intercloud.clouds.openstack.receiver.build import FAILS, HOLDS, Patch
 from intercloud.clouds.openstack.selection import Selection
-from intercloud.clouds.openstack.servers import Servers, gib, own_metadata, state
+from intercloud.clouds.openstack.servers import Servers, fits, gib, own_metadata, state, too_old
 from intercloud.clouds.openstack.volumes import Volumes
 from intercloud.clouds.port import ServerState
 from intercloud.errors import AddressTaken, CloudError, CloudUnreachable, NotFound, QuotaReached
-from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Rule, Server
-from intercloud.units import GIB, Bytes
+from intercloud.model.server import Cluster, Disk, Image, Network, Nic, Rule, Server, Volume
+from intercloud.units import GIB, MIB, Bytes
 
 
 class States(unittest.TestCase):
@@ -97,12 +97,31 @@ class Losses(unittest.TestCase):
         server = Instance.existing(name="db", status=status, metadata=metadata, flavor=flavor, attached_volumes=[])
         return [loss.text for loss in found.losses(server, ()) if loss.blocking]
 
+    def test_an_older_nova_cannot_boot_servers_from_their_volumes(self) -> None:
+        here, rooted = (
+            Server(name, 1, Bytes(1), (Disk("root", Bytes(1), volume=volume),), ())
+            for name, volume in (("web", None), ("db", Volume("data")))
+        )
+        for spoken, version in (((2, 92), "2.92"), (None, "2.1")):
+            (found,) = too_old("b", spoken, (here, rooted))
+            self.assertIn(f"b: its Nova (up to microversion {version}) cannot fill the volume that a", found.line)
+            self.assertTrue(found.blocking and found.line.endswith("or leave db out"), found.line)
+            self.assertEqual([*too_old("b", spoken, (here,))], [])
+        self.assertEqual([*too_old("b", (2, 93), (here, rooted))], [])
+
     def test_a_server_that_is_more_or_less_than_its_parts_is_not_moved(self) -> None:
         for status in ("RESCUE", "SUSPENDED", "SHELVED_OFFLOADED", "VERIFY_RESIZE", "ERROR"):
             self.assertEqual(self.blocking(status), [f"is in Nova's state {status}"])
         for status in ("ACTIVE", "SHUTOFF", "PAUSED"):
             self.assertEqual(self.blocking(status), [])
         self.assertEqual(self.blocking("RESCUE", **{WAITS: FOR_CONTENT}), [])
+
+    def test_the_disk_of_a_flavor_is_nothing_to_a_server_that_boots_from_a_volume(self) -> None:
+        for disk, local in ((1, True), (0, False), (20, False)):
+            flavor = SimpleNamespace(vcpus=1, ram=1, disk=disk, ephemeral=0)
+            for volume, fitting in ((None, local), (Volume("data"), True)):
+                server = Server("db", 1, MIB, (Disk("root", GIB, volume=volume),), ())
+                self.assertIs(fits(flavor, server), fitting, (disk, volume))
 
     def test_flavors_count_whole_gib(self) -> None:
         self.assertEqual([gib(size) for size in (1, GIB, GIB + 1)], [1, 1, 2])

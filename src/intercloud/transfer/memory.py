@@ -22,7 +22,6 @@ QEMU looks at what the guest has dirtied: an idle guest has nothing between two 
 TAIL = Bytes(2 * MIB)
 """Of the first round. In a window a held server sends what it gathers before it writes to its socket: from QEMU 8.2 on
 some 32 pages, so this takes a second or two, before it one page."""
-
 SWITCHOVER = "avail-switchover-bandwidth"
 """What QEMU reckons with for its stop, from release 8.2 on."""
 LESS_THAN_A_PAGE = 2048 * 1000

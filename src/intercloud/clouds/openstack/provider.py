@@ -177,11 +177,9 @@ class OpenStackCloud:
         if isinstance(what, Image):
             return self.contents.offer_image(what)
         server = self.servers.get(what.server)
-        if what.disk.name != ROOT:
-            return self.contents.offer_volume(server, what)
-        if waits(server):
+        if what.disk.name == ROOT and waits(server):
             return self.filling.offer(server, what)
-        if boots_from_volume(server):
+        if what.disk.name != ROOT or boots_from_volume(server):
             return self.contents.offer_volume(server, what)
         return self.contents.offer_disk(server, what)
 

@@ -105,9 +105,17 @@ def disk_of_flavor(server: Server) -> int:
 
 def fits(flavor: Any, server: Server) -> bool:
     """Whether a flavor gives just these figures. What disk it names is nothing to a server that boots from a volume."""
-    disk = 0 if server.disks[0].volume else flavor.disk
-    figures = (server.vcpus, server.memory, disk_of_flavor(server), 0)
-    return (flavor.vcpus, flavor.ram * MIB, disk, flavor.ephemeral or 0) == figures
+    same = (flavor.vcpus, flavor.ram * MIB, flavor.ephemeral or 0) == (server.vcpus, server.memory, 0)
+    return same and (server.disks[0].volume is not None or flavor.disk == disk_of_flavor(server))
+
+
+def too_old(cloud: str, spoken: tuple[int, int] | None, servers: Iterable[Server]) -> Iterator[Finding]:
+    """Servers that a Nova cannot boot from their volumes. spoken: its newest microversion; None where it has none."""
+    rooted = [server.name for server in servers if server.disks[0].volume]
+    if rooted and (spoken or OLDEST) < FILLS_VOLUMES:
+        version = ".".join(map(str, spoken or OLDEST))
+        text = f"its Nova (up to microversion {version}) cannot fill the volume that a server boots from"
+        yield Finding(cloud, text, f"bring it to OpenStack 2022.2 (Zed), or leave {', '.join(rooted)} out")
 
 
 @dataclass(frozen=True)
@@ -148,14 +156,7 @@ class Servers:
 
     def obstacles(self, servers: Iterable[Server]) -> Iterator[Finding]:
         """Servers that cannot be booted here."""
-        rooted = [server.name for server in servers if server.disks[0].volume]
-        spoken = (self.door.compute.get_endpoint_data().max_microversion or OLDEST) if rooted else FILLS_VOLUMES
-        if spoken < FILLS_VOLUMES:
-            text = (
-                f"its Nova (up to microversion {'.'.join(map(str, spoken))}) cannot fill the volumes that servers boot"
-            )
-            cure = f"bring it to OpenStack 2022.2 (Zed), or leave {', '.join(rooted)} out"
-            yield Finding(self.cloud, f"{text} from", cure)
+        return too_old(self.cloud, self.door.compute.get_endpoint_data().max_microversion, servers)
 
     def flavor(self, server: Server) -> Any:
         """Choose a flavor with a server's figures, of its own flavor's name if there is one; make it where allowed."""

@@ -45,7 +45,7 @@ class Volumes:
         for server in servers:
             if (len(server.disks) > 1 or server.disks[0].volume) and not self.door.has(KIND):
                 text = f"has no block storage, where the volumes of {server.name} could be"
-                yield Finding(self.cloud, text, "let its operator add one, or detach them")
+                yield Finding(self.cloud, text, "let its operator add one, detach them, or leave the server out")
 
     def all(self) -> list[Any]:
         """The project's volumes; none where there is no block storage."""
@@ -70,15 +70,15 @@ class Volumes:
         """What of a server's volumes cannot be carried."""
         kept = {each.volume_id for each in self.snapshots() if READ not in each.metadata} if volumes else set()
         for volume in volumes:
-            what = f"its volume {volume.name or volume.id}"
+            what, cure = f"its volume {volume.name or volume.id}", "detach it, or leave the server out"
             if volume.is_encrypted:
                 yield Finding(
                     server, f"{what} is encrypted with a key that its cloud keeps", "copy it to one that is not"
                 )
             if volume.is_multiattach:
-                yield Finding(server, f"{what} may be attached to other servers as well", "detach it")
+                yield Finding(server, f"{what} may be attached to other servers as well", cure)
             if volume.id in kept:
-                yield Finding(server, f"{what} has snapshots, which do not move", "delete them, or detach it")
+                yield Finding(server, f"{what} has snapshots, which do not move", f"delete them, {cure}")
 
     def snapshots(self) -> list[Any]:
         """The project's snapshots of volumes."""

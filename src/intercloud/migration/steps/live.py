@@ -112,8 +112,8 @@ def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed
                 memory.hold()  # again, for a round that was seen before it was told
                 return
             memory.release()
-        ends = bursts and not rounds and sample.remaining > 0
-        if ends and sample.remaining < TAIL:
+        left = sample.remaining if bursts and not rounds else 0
+        if 0 < left < TAIL:
             memory.hold()  # before it ends: in the time that a command takes, an idle guest may go round and be stopped
-        if memory.wait_round(len(rounds) + 2, OFTEN if ends and sample.remaining < NEAR else TELL):
+        if memory.wait_round(len(rounds) + 2, OFTEN if TAIL <= left < NEAR else TELL):
             memory.hold()  # before anything else: an idle guest's round is over in some 20 ms
