@@ -32,7 +32,7 @@ def seed(cloud: Host, *steps: str) -> None:
 
 def up_cloud(cloud: Host) -> None:
     """Bring one cloud up, from whatever there is of it."""
-    mounts = qemu.places(qemu.fetch()) if qemu.needed() else {}
+    mounts = qemu.places()
     new = not services.prepared(cloud)
     host.connect(cloud)
     network.connect(cloud)

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
-from intercloud.clouds.lab import lab, qmp
+from intercloud.clouds.lab import emulator, lab, qmp
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec, SiteSpec, WanSpec
 from intercloud.model.site import Quota
@@ -34,6 +34,7 @@ def running_lab(wan: WanSpec | None = None) -> Iterator[LabSpec]:
     root = Path(tempfile.mkdtemp(prefix="ic-", dir="/var/tmp"))
     spec = small_spec(root, wan)
     try:
+        emulator.prepare(spec.cache, print)
         lab.up(spec)
         yield spec
     finally:

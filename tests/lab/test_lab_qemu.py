@@ -5,7 +5,7 @@ import unittest
 from pathlib import Path
 
 from intercloud.clouds.lab import demo
-from intercloud.clouds.lab.qemu import MACHINE, Accelerator, Files, command, version, versioned
+from intercloud.clouds.lab.qemu import MACHINE, Accelerator, Emulator, Files, command, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
 from intercloud.clouds.lab.spec import LabSpec
 from intercloud.errors import CloudError, StoreFull
@@ -28,12 +28,12 @@ class Platform(unittest.TestCase):
 
 class Command(unittest.TestCase):
     def test_source_and_target_are_equal_machines(self) -> None:
-        source = command(SHOP.servers[0], Files(Path("/a/web")), ("tap0",), Accelerator.TCG, incoming=False)
-        target = command(SHOP.servers[0], Files(Path("/b/web")), ("tap0",), Accelerator.TCG, incoming=True)
+        source = command(SHOP.servers[0], Files(Path("/a/web")), ("tap0",), Emulator(Accelerator.TCG), incoming=False)
+        target = command(SHOP.servers[0], Files(Path("/b/web")), ("tap0",), Emulator(Accelerator.TCG), incoming=True)
         self.assertEqual([word.replace("/a/", "/b/") for word in source] + ["-incoming", "defer", "-S"], target)
 
     def test_taps_carry_no_partial_checksums(self) -> None:
-        words = command(SHOP.servers[0], Files(Path("/a/web")), ("tap0",), Accelerator.KVM, incoming=False)
+        words = command(SHOP.servers[0], Files(Path("/a/web")), ("tap0",), Emulator(Accelerator.KVM), incoming=False)
         self.assertIn("tap,id=net0,ifname=tap0,script=no,downscript=no,vnet_hdr=off", words)
 
     def test_names_that_would_leave_the_directory(self) -> None:
@@ -42,7 +42,7 @@ class Command(unittest.TestCase):
                 Files(Path("/a/web")).disk(name)
 
     def test_commas_in_paths(self) -> None:
-        words = command(SHOP.servers[0], Files(Path("/a,b/web")), ("tap0",), Accelerator.KVM, incoming=False)
+        words = command(SHOP.servers[0], Files(Path("/a,b/web")), ("tap0",), Emulator(Accelerator.KVM), incoming=False)
         self.assertIn("driver=file,node-name=disk-root-file,filename=/a,,b/web/disk-root.qcow2,read-only=off", words)
 
 

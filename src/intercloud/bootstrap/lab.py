@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from intercloud.bootstrap.wiring import CLIENT, control_folder, lab_spec, open_cloud, vantage_prefix
-from intercloud.clouds.lab import demo, lab
+from intercloud.clouds.lab import demo, emulator, lab
 from intercloud.clouds.lab.guest.build import build_image
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec
@@ -30,6 +30,7 @@ def lab_up(settings: Settings, tell: Tell) -> None:
     tell(f"lab {spec.name}: sites {', '.join(site.name for site in spec.sites)}, and the WAN between them")
     lab.up(spec)
     controller_up(spec, control_folder(settings))
+    emulator.prepare(spec.cache, tell)
     clouds = [LabCloud(place) for place in spec.places() if place.spec.cloud]
     with ControlClient(control_folder(settings) / process.SOCKET_FILE) as control:
         control.put(sites=[place.site() for place in spec.places()], tunnel=settings.sdn.tunnel)

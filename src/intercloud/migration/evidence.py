@@ -89,10 +89,11 @@ def _own(world: World) -> Collection[str] | None:
 
 
 def _target(world: World, moving: Moving, state: ServerState | None, own: Collection[str] | None) -> Target:
+    vouched = world.plan.target in world.vouched
     if state is None or own is None:
-        return Target.LOST if world.plan.target in world.vouched else Target.UNKNOWN
-    if state is ServerState.ABSENT:
-        return Target.NONE
+        return Target.LOST if vouched else Target.UNKNOWN
+    if state is ServerState.ABSENT:  # one that had crossed may have been given up by hand
+        return Target.LOST if vouched else Target.NONE
     if moving.name in own:  # adopted, or made from its disks: whoever paused it since is not us
         return Target.OWN_OFF if state is ServerState.STOPPED else Target.OWN_RUNS
     match state:

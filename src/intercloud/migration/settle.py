@@ -42,7 +42,7 @@ class Target(StrEnum):
 
     OFF: made to receive a memory, without a process; WAITS: nothing has arrived; FILLING: memory arrives;
     LOADED: complete, paused; RUNS: not yet recorded as the target cloud's own; OWN: it is.
-    LOST: cannot be reached, and the operator vouches that it is stopped for good.
+    LOST: cannot be reached or found, and the operator vouches that it is stopped for good.
     """
 
     NONE = "none"
@@ -214,6 +214,7 @@ LIVE = (
     *MOVED,
     # the source runs: it is the one copy
     Row(Action.ASK, "the source runs, and the target has run before it", [Source.RUNS], [Target.OWN_OFF]),
+    Row(Action.ASK, "the commit is behind us, and the source runs", [Source.RUNS], [Target.NONE], commit=[Commit.YES]),
     Row(Action.TURN_BACK, "flows follow the running copy", [Source.RUNS], flows=NOT_HERE),
     Row(Action.CLEAN, "a transfer is left without its target", [Source.RUNS], NOTHING, ACTIVE),
     Row(Action.CLEAN, "mirrors are left without their target", [Source.RUNS], NOTHING, disks=COPIES),

@@ -176,6 +176,13 @@ class Gangs(unittest.TestCase):
         adopted = replace(self.crossed, target=Target.OWN_RUNS)
         self.assertEqual(self.act(lost, adopted, run=back), (Action.ASK, ("s0",)))
 
+    def test_a_source_that_runs_after_the_commit_is_not_moved_again(self) -> None:
+        again = Evidence(Source.RUNS, Target.NONE)
+        back = Run(Strategy.LIVE, back=True, commit=Commit.YES)
+        self.assertEqual(self.act(again, again, run=back)[0], Action.ASK)
+        given_up = replace(again, target=Target.LOST)
+        self.assertEqual(self.act(given_up, given_up, run=back)[0], Action.STAYS)
+
     def test_a_lost_source_lets_those_run_that_are_complete(self) -> None:
         lost = Evidence(Source.LOST, Target.LOADED, flows=Flows.SOURCE)
         self.assertEqual(self.act(lost, lost), (Action.LET_RUN, ("s0", "s1")))

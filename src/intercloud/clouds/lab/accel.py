@@ -8,7 +8,7 @@ from pathlib import Path
 
 from intercloud.clouds.lab.guest.build import build_image
 from intercloud.clouds.lab.guest.drive import config_drive
-from intercloud.clouds.lab.qemu import CPU, MACHINE, Accelerator
+from intercloud.clouds.lab.qemu import CPU, MACHINE, PROGRAM, Accelerator
 from intercloud.clouds.locked import locked
 from intercloud.clouds.run import run
 
@@ -23,7 +23,7 @@ def accelerator(cache: Path) -> Accelerator:
     if not os.access(KVM, os.R_OK | os.W_OK):
         return Accelerator.TCG
     with locked(cache / "accelerator.lock"):
-        key = f"{os.uname().release} {run(['qemu-system-x86_64', '--version']).splitlines()[0]}"
+        key = f"{os.uname().release} {run([PROGRAM, '--version']).splitlines()[0]}"
         known = cache / "accelerator"
         if known.exists():
             found, _, of = known.read_text().partition(" ")
@@ -39,7 +39,7 @@ def boots_with_kvm(cache: Path) -> bool:
     with tempfile.TemporaryDirectory(dir=cache) as work:
         serial, config = Path(work, "serial.log"), Path(work, "config.img")
         config_drive({"name": "probe"}, "", config)
-        words = ["qemu-system-x86_64", "-no-user-config", "-nodefaults", "-display", "none", "-snapshot"]
+        words = [PROGRAM, "-no-user-config", "-nodefaults", "-display", "none", "-snapshot"]
         words += ["-machine", MACHINE, "-cpu", CPU, "-accel", "kvm", "-m", "128M", "-serial", f"file:{serial}"]
         words += ["-drive", f"if=virtio,format=qcow2,file={build_image(cache)}"]
         words += ["-drive", f"if=virtio,format=raw,readonly=on,file={config}"]

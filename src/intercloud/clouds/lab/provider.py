@@ -13,8 +13,8 @@ from intercloud.clouds import blocks, nbd, reach
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.digests import has_digest
 from intercloud.clouds.lab import fleece, seeds
-from intercloud.clouds.lab.accel import accelerator
-from intercloud.clouds.lab.qemu import CPU, MACHINE, node, version, versioned
+from intercloud.clouds.lab.emulator import emulator
+from intercloud.clouds.lab.qemu import CPU, MACHINE, Emulator, node, version, versioned
 from intercloud.clouds.lab.record import Record, load, save, without_servers
 from intercloud.clouds.lab.server import Guest, files
 from intercloud.clouds.lab.spec import Place
@@ -32,12 +32,10 @@ from intercloud.units import Bytes
 
 
 @cache
-def platform() -> Platform:
+def platform(runs: Emulator) -> Platform:
     """Ask QEMU what guests run on here."""
-    program = "qemu-system-x86_64"
-    return Platform(
-        f"QEMU {version(run([program, '--version']))}", versioned(MACHINE, run([program, "-machine", "help"])), CPU
-    )
+    machine = versioned(MACHINE, run([*runs.words, "-machine", "help"]))
+    return Platform(f"QEMU {version(run([*runs.words, '--version']))}", machine, CPU)
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class LabCloud:
             self.allowed - missing,
             self.place.site(),
             clock=time.time(),
-            platform=platform(),
+            platform=platform(emulator(self.place.lab.cache)),
             free=Bytes(shutil.disk_usage(self.place.path).free + seeds.size(self.place)),
             seeds=seeds.marks(self.place),
         )
@@ -235,7 +233,7 @@ class LabCloud:
             raise CloudError(f"{self.name}: {name} waits for its memory; it cannot be booted")
         if guest.record.seeds and guest.pid() is None:
             guest = self.empty(guest)
-        guest.boot(accelerator(self.place.lab.cache))
+        guest.boot(emulator(self.place.lab.cache))
 
     def stop_server(self, name: str) -> None:
         """Power a server off."""
@@ -281,7 +279,7 @@ class LabCloud:
         """Make a server that waits for its memory; the same again finds it waiting, or makes it wait again."""
         self.require_hypervisor()
         guest = self.make(cluster, server, incoming=True)
-        guest.boot(accelerator(self.place.lab.cache))
+        guest.boot(emulator(self.place.lab.cache))
         return Landing(
             monitor=self.monitor_of(guest),
             memory_uri=f"tcp:{self.place.address}:{guest.record.memory_port}",

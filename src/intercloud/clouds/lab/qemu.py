@@ -11,6 +11,7 @@ from intercloud.errors import CloudError
 from intercloud.model.server import Server
 from intercloud.units import MIB
 
+PROGRAM = "qemu-system-x86_64"
 MACHINE = "pc"
 CPU = "qemu64"
 """One that KVM and TCG both provide, on processors of every maker."""
@@ -46,6 +47,14 @@ class Accelerator(StrEnum):
 
     KVM = "kvm"
     TCG = "tcg"
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """What runs guests. words: that begin its command line."""
+
+    accelerator: Accelerator
+    words: tuple[str, ...] = (PROGRAM,)
 
 
 @dataclass(frozen=True)
@@ -127,15 +136,14 @@ def identity(server: str) -> str:
     return str(uuid.uuid5(NAMES, server))
 
 
-def command(
-    server: Server, files: Files, taps: tuple[str, ...], accelerator: Accelerator, *, incoming: bool
-) -> list[str]:
+def command(server: Server, files: Files, taps: tuple[str, ...], emulator: Emulator, *, incoming: bool) -> list[str]:
     """Build the command line. taps: one for each card, in order; incoming: wait for memory and then for `cont`."""
-    kib = -(-server.memory // MIB) * 1024 + (TCG_EXTRA_KIB if accelerator is Accelerator.TCG else 0)
-    words = ["qemu-system-x86_64", "-name", f"guest={server.name}", "-uuid", identity(server.name)]
+    emulated = emulator.accelerator is Accelerator.TCG
+    kib = -(-server.memory // MIB) * 1024 + (TCG_EXTRA_KIB if emulated else 0)
+    words = [*emulator.words, "-name", f"guest={server.name}", "-uuid", identity(server.name)]
     words += ["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-daemonize"]
     words += ["-machine", MACHINE, "-cpu", CPU, "-smp", str(server.vcpus), "-m", f"{kib}K"]
-    words += ["-accel", "kvm" if accelerator is Accelerator.KVM else f"tcg,thread=multi,tb-size={TCG_CACHE_MIB}"]
+    words += ["-accel", f"tcg,thread=multi,tb-size={TCG_CACHE_MIB}" if emulated else "kvm"]
     words += ["-pidfile", str(files.pid), "-serial", f"file:{files.serial}", "-D", str(files.log)]
     for name, path in (("mon", files.monitor), ("own", files.own_monitor)):
         words += ["-chardev", f"socket,id={name},path={path},server=on,wait=off"]

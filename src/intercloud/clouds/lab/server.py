@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from intercloud.clouds.lab import net, qmp
 from intercloud.clouds.lab.guest.drive import config_drive
-from intercloud.clouds.lab.qemu import Accelerator, Files, command, identity
+from intercloud.clouds.lab.qemu import Emulator, Files, command, identity
 from intercloud.clouds.lab.record import Record
 from intercloud.clouds.lab.spec import Place, short_hash
 from intercloud.clouds.lab.store import Store
@@ -85,7 +85,7 @@ class Guest:
         for tap in self.placement.ports.values():
             net.delete_link(self.place.namespace, tap)
 
-    def boot(self, accelerator: Accelerator) -> None:
+    def boot(self, emulator: Emulator) -> None:
         """Start its process unless it runs. Booting, or waiting for its memory, when this returns."""
         if self.pid() is not None:
             return
@@ -93,7 +93,7 @@ class Guest:
         for disk in self.record.server.disks:
             self.files.mark(disk.name).unlink(missing_ok=True)
         taps = tuple(self.placement.ports.values())
-        words = command(self.record.server, self.files, taps, accelerator, incoming=self.record.incoming)
+        words = command(self.record.server, self.files, taps, emulator, incoming=self.record.incoming)
         run(inside(self.place.namespace, words))
 
     def state(self) -> ServerState:
