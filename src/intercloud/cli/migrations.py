@@ -44,7 +44,7 @@ def add_commands(command: argparse.ArgumentParser) -> None:
                 action="append",
                 default=[],
                 metavar="CLOUD",
-                help="you vouch: this migration's servers at that cloud, not to be reached or found, are stopped for good",
+                help="you vouch: this migration's servers there, not to be reached or found, are stopped for good",
             )
 
 
