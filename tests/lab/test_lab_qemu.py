@@ -36,6 +36,14 @@ class Command(unittest.TestCase):
         words = command(SHOP.servers[0], Files(Path("/a/web")), ("tap0",), Emulator(Accelerator.KVM), incoming=False)
         self.assertIn("tap,id=net0,ifname=tap0,script=no,downscript=no,vnet_hdr=off", words)
 
+    def test_memory_is_no_whole_number_where_tcg_would_forget_writes_to_it(self) -> None:
+        for emulator, size in (
+            (Emulator(Accelerator.TCG), "131072K"),
+            (Emulator(Accelerator.TCG, forgets=True), "131080K"),
+        ):
+            words = command(SHOP.servers[0], Files(Path("/a/web")), ("tap0",), emulator, incoming=False)
+            self.assertEqual(words[words.index("-m") + 1], size)
+
     def test_names_that_would_leave_the_directory(self) -> None:
         for name in ("..", "", "a b", "x" * 25):
             with self.assertRaises(CloudError):

@@ -4,6 +4,7 @@ QEMU 7.2 loses pages of a busy guest while it copies its memory under TCG (docs/
 unpacked into the cache; nothing is installed.
 """
 
+import functools
 import platform
 import shutil
 from collections.abc import Callable
@@ -23,10 +24,11 @@ FIRMWARE = "/usr/share/seabios"
 
 def emulator(cache: Path) -> Emulator:
     """Find what runs guests here."""
-    kind = accelerator(cache)
-    newer = folder(cache)
-    if kind is Accelerator.KVM or not newer.exists():
+    kind, newer = accelerator(cache), folder(cache)
+    if not needed(cache):
         return Emulator(kind)
+    if not newer.exists():
+        return Emulator(kind, forgets=True)
     (modules,) = (newer / "usr/lib").glob("*/qemu")
     data = ("-L", str(newer / "usr/share/qemu"), "-L", FIRMWARE)
     return Emulator(kind, ("env", f"QEMU_MODULE_DIR={modules}", str(newer / "usr/bin" / PROGRAM), *data))
@@ -39,10 +41,13 @@ def folder(cache: Path) -> Path:
 
 def needed(cache: Path) -> bool:
     """Whether this computer's own would damage guests."""
-    if accelerator(cache) is Accelerator.KVM:
-        return False
+    return accelerator(cache) is Accelerator.TCG and _own_version() < RIGHT
+
+
+@functools.cache
+def _own_version() -> tuple[int, int]:
     major, minor = version(run([PROGRAM, "--version"])).split(".")[:2]
-    return (int(major), int(minor)) < RIGHT
+    return int(major), int(minor)
 
 
 def prepare(cache: Path, tell: Callable[[str], object]) -> None:

@@ -51,10 +51,11 @@ class Accelerator(StrEnum):
 
 @dataclass(frozen=True)
 class Emulator:
-    """What runs guests. words: that begin its command line."""
+    """What runs guests. words: that begin its command line; forgets: it needs TCG_EXTRA_KIB."""
 
     accelerator: Accelerator
     words: tuple[str, ...] = (PROGRAM,)
+    forgets: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,12 @@ def identity(server: str) -> str:
 
 def command(server: Server, files: Files, taps: tuple[str, ...], emulator: Emulator, *, incoming: bool) -> list[str]:
     """Build the command line. taps: one for each card, in order; incoming: wait for memory and then for `cont`."""
-    emulated = emulator.accelerator is Accelerator.TCG
-    kib = -(-server.memory // MIB) * 1024 + (TCG_EXTRA_KIB if emulated else 0)
+    kib = -(-server.memory // MIB) * 1024 + (TCG_EXTRA_KIB if emulator.forgets else 0)
     words = [*emulator.words, "-name", f"guest={server.name}", "-uuid", identity(server.name)]
     words += ["-no-user-config", "-nodefaults", "-display", "none", "-vga", "none", "-daemonize"]
     words += ["-machine", MACHINE, "-cpu", CPU, "-smp", str(server.vcpus), "-m", f"{kib}K"]
-    words += ["-accel", f"tcg,thread=multi,tb-size={TCG_CACHE_MIB}" if emulated else "kvm"]
+    tcg = f"tcg,thread=multi,tb-size={TCG_CACHE_MIB}"
+    words += ["-accel", tcg if emulator.accelerator is Accelerator.TCG else "kvm"]
     words += ["-pidfile", str(files.pid), "-serial", f"file:{files.serial}", "-D", str(files.log)]
     for name, path in (("mon", files.monitor), ("own", files.own_monitor)):
         words += ["-chardev", f"socket,id={name},path={path},server=on,wait=off"]
