@@ -22,6 +22,7 @@ OF_HOST = {
     "ml2_conf.ini": "neutron/ml2_conf.ini",
     "openvswitch_agent.ini": "neutron/openvswitch_agent.ini",
     "dhcp_agent.ini": "neutron/dhcp_agent.ini",
+    "l3_agent.ini": "neutron/l3_agent.ini",
     "cinder.conf": "cinder/cinder.conf",
     "libvirtd.conf": "libvirt/libvirtd.conf",
     "virtlogd.conf": "libvirt/virtlogd.conf",

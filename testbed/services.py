@@ -57,6 +57,10 @@ STORAGE = (
 """Nobody waits for these: they are started while the agents wait."""
 
 
+ROUTERS = Service("neutron-l3-agent", (NEUTRON, "neutron/l3_agent.ini"))
+"""Makes routers route. Few need it: who does starts it."""
+
+
 def prepared(host: Host) -> bool:
     """Whether the schemas are complete: all that are wanted now."""
     made = host.path / "prepared"
@@ -158,13 +162,14 @@ def _listens(host: Host, port: int) -> bool:
 def start_services(host: Host) -> None:
     """Start all that are not APIs; those that run are left alone."""
     for service in SERVICES:
-        _start(host, service)
+        start(host, service)
     hub.wait_for_consumer(host, "q-plugin")  # neutron-rpc-server
     for service in (*AGENTS, *STORAGE):
-        _start(host, service)
+        start(host, service)
 
 
-def _start(host: Host, service: Service) -> None:
+def start(host: Host, service: Service) -> None:
+    """Start one unless it runs."""
     if not runs_on(host, f"/{service.name}"):
         log = f"--log-file={host.log / service.name}.log"
         start_on(host, service.name, [*service.words(host), log])

@@ -31,6 +31,11 @@ class MovesCase(unittest.TestCase):
         self.config = user.write(Path(folder.name))
         self.addCleanup(self.forget)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where the clouds' names are looked up."""
+        return {"OS_CLIENT_CONFIG_FILE": str(self.config.with_name("clouds.yaml"))}
+
     def forget(self) -> None:
         with ControlClient(CONTROL / process.SOCKET_FILE) as control:
             control.drop(endpoints=[nic.mac for server in TIERS for nic in server.nics])
@@ -39,7 +44,7 @@ class MovesCase(unittest.TestCase):
         """Begin to move the cluster; the report comes by the standard output."""
         command = [sys.executable, str(PROGRAM), "--config", str(self.config), "--source", source, "--target", target]
         command += ["--cluster", "shop", "--output", "json", "--strategy", strategy]
-        environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(self.config.with_name("clouds.yaml"))}
+        environment = {**os.environ, **self.environment}
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def names(self, tenant: Tenant) -> list[str]:
@@ -61,10 +66,10 @@ class MovesCase(unittest.TestCase):
         self.assert_nothing_left(here)
         self.assert_consistent(there)
 
-    def booted(self, *names: str, volumes: bool = False) -> tuple[Tenant, Tenant]:
+    def booted(self, *names: str, volumes: bool = False, gateway: str | None = None) -> tuple[Tenant, Tenant]:
         """Boot the cluster, or these of it, at the first cloud; what moves have made of it is swept away at both.
 
-        volumes: from volumes.
+        volumes: from volumes; gateway: of their network's.
         """
         settings = json.loads(self.config.read_text())
         shop = {"names": names or NAMES, "health": None if names else "http://10.50.0.11/health"}
@@ -72,7 +77,7 @@ class MovesCase(unittest.TestCase):
             settings["clouds"][host.name]["clusters"] = {"shop": shop}
         self.config.write_text(json.dumps(settings))
         source, target = (Tenant(self, host) for host in HOSTS)
-        servers = source.boot(*(names or NAMES), volumes=volumes)
+        servers = source.boot(*(names or NAMES), volumes=volumes, gateway=gateway)
         for tenant in (source, target):
             self.addCleanup(tenant.sweep)
         for server in servers:

@@ -34,17 +34,17 @@ class Tenant:
         self.network: Any = self.cloud.network
         self.storage: Any = self.cloud.block_storage
 
-    def boot(self, *roles: str, volumes: bool = False) -> list[Any]:
+    def boot(self, *roles: str, volumes: bool = False, gateway: str | None = None) -> list[Any]:
         """Boot tiers of the demo at their addresses, of the tenant's choice here; anybody may talk to them.
 
-        volumes: from volumes, which Nova makes and deletes with them.
+        volumes: from volumes, which Nova makes and deletes with them. gateway: of the network's.
         """
         shop = named(self.network.networks(), PROJECT)
         subnet = self.network.create_subnet(
             network_id=shop.id,
             ip_version=4,
             cidr=NETWORK.cidr,
-            gateway_ip=None,
+            gateway_ip=gateway,
             allocation_pools=[{"start": "10.50.0.200", "end": "10.50.0.250"}],
         )
         self.test.addCleanup(self.network.delete_subnet, subnet)
@@ -56,10 +56,11 @@ class Tenant:
         if volumes:
             volume = {"boot_index": 0, "uuid": image.id, "source_type": "image", "destination_type": "volume"}
             content = {"block_device_mapping": [{**volume, "volume_size": 1, "delete_on_termination": True}]}
-        return [self.boot_one(server, content, shop, group) for server in TIERS if server.name in roles]
+        told = f"GATEWAY={gateway}\n" if gateway else ""
+        return [self.boot_one(server, content, shop, group, told) for server in TIERS if server.name in roles]
 
-    def boot_one(self, server: Server, content: dict[str, Any], shop: Any, group: Any) -> Any:
-        """Boot one of them."""
+    def boot_one(self, server: Server, content: dict[str, Any], shop: Any, group: Any, told: str) -> Any:
+        """Boot one of them. told: it by its user data, besides what it is told always."""
         (nic,) = server.nics
         port = self.network.create_port(
             network_id=shop.id, mac_address=nic.mac, fixed_ips=[{"ip_address": nic.ip}], security_group_ids=[group.id]
@@ -69,7 +70,7 @@ class Tenant:
             name=server.name,
             flavor_id=named(self.compute.flavors(), FLAVOR).id,
             networks=[{"port": port.id}],
-            user_data=base64.b64encode(server.metadata["user_data"].encode()).decode(),
+            user_data=base64.b64encode((server.metadata["user_data"] + told).encode()).decode(),
             config_drive=True,
             **content,
         )

@@ -1,58 +1,126 @@
-"""Routers of the testbed, as plans see them."""
+"""Routers of the source: what comes and goes through them while servers move."""
 
 import os
-import tempfile
-import unittest
-from pathlib import Path
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address, ip_network
 from typing import Any
 from unittest.mock import patch
 
+from moves import MovesCase
 from tenant import Tenant
-from testbed import user
-from testbed.layout import HOSTS
-from testbed.seed import PROJECT, named
+from testbed import network, services
+from testbed.layout import HOSTS, LAB, PROVIDER
+from testbed.seed import PROJECT, connect, named
+from tests import needs
 
 from intercloud.bootstrap.wiring import open_cloud
-from intercloud.clouds.openstack.provider import OpenStackCloud
-from intercloud.model.server import Cluster
+from intercloud.clouds.lab import bridge, net
+from intercloud.clouds.run import command_line, inside, kill, run
+from intercloud.endpoints.result import CONFIG, RESULT, ProbeConfig, ProbeResult
 from intercloud.settings import load
 
+GATEWAY = "10.50.0.1"
+PUBLIC = ip_network("203.0.113.0/24")
+CLIENT = "203.0.113.100"
+PUBLIC_VLAN = 102
+OUTSIDE = f"ic-{LAB.name}--outside"
+"""A namespace that reaches the first cloud's public network, and nothing else."""
 
-class Routers(unittest.TestCase):
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.config = user.write(Path(folder.name))
-        self.enterContext(patch.dict(os.environ, OS_CLIENT_CONFIG_FILE=str(self.config.with_name("clouds.yaml"))))
-        self.here, self.there = (Tenant(self, host) for host in HOSTS)
 
-    def cloud(self, tenant: Tenant) -> OpenStackCloud:
-        found = open_cloud(load(self.config), tenant.host.name)
-        assert isinstance(found, OpenStackCloud)
-        return found
-
-    def attach(self, tenant: Tenant) -> Any:
-        """Attach a router to the tenant's network; returns that network."""
-        shop = named(tenant.network.networks(), PROJECT)
-        subnet = tenant.network.create_subnet(network_id=shop.id, ip_version=4, cidr="10.50.0.0/24")
-        self.addCleanup(tenant.network.delete_subnet, subnet)
-        router = tenant.network.create_router(name="out")
+class Routers(MovesCase):
+    def attach(self, tenant: Tenant, **options: Any) -> Any:
+        """Attach a router to the tenant's network, at its gateway's address."""
+        (subnet,) = tenant.network.subnets(network_id=named(tenant.network.networks(), PROJECT).id)
+        router = tenant.network.create_router(name="out", **options)
         self.addCleanup(tenant.network.delete_router, router)
         tenant.network.add_interface_to_router(router, subnet_id=subnet.id)
         self.addCleanup(tenant.network.remove_interface_from_router, router, subnet_id=subnet.id)
-        return shop
+        return router
 
-    def test_one_that_only_the_source_has_is_a_note_in_the_plan(self) -> None:
-        shop = self.attach(self.here)
-        (network,) = self.cloud(self.here).networks.read([shop.id]).values()
-        self.assertEqual((network.gateway, network.router), ("10.50.0.1", True))
-        cluster = Cluster("shop", (network,), ())
-        (found,) = self.cloud(self.there).conflicts(cluster)
-        self.assertIn("network shop has no router at 10.50.0.1, as the source's has; attach one", found.line)
-        self.assertFalse(found.blocking)
-        self.attach(self.there)
-        self.assertEqual(self.cloud(self.there).conflicts(cluster), ())
+    def test_a_cloud_tells_of_its_routers(self) -> None:
+        tenant = Tenant(self, HOSTS[0])
+        shop = named(tenant.network.networks(), PROJECT)
+        subnet = tenant.network.create_subnet(network_id=shop.id, ip_version=4, cidr="10.50.0.0/24")
+        self.addCleanup(tenant.network.delete_subnet, subnet)
+        router = self.attach(tenant)
+        (port,) = tenant.network.ports(device_id=router.id)
+        with patch.dict(os.environ, self.environment):
+            told = [open_cloud(load(self.config), host.name).about().routers for host in HOSTS]
+        self.assertEqual(told, [{"shop": port.mac_address}, {}])
+
+    @needs.long
+    def test_clients_of_a_floating_ip_keep_their_connections(self) -> None:
+        source, target = self.booted("web", gateway=GATEWAY)
+        address = self.published(source, "web")
+        with self.probe(address) as seen:
+            report = self.moved("live", source.host.name, target.host.name)
+            self.moved("live", target.host.name, source.host.name)
+        self.assertIn("goes on through the source's", str(report["findings"]))
+        self.assertEqual((seen[0].broken, seen[0].udp["web"].duplicated), (0, 0))
+
+    def published(self, tenant: Tenant, name: str) -> str:
+        """Give a server an address in a public network, which a client in its own namespace is in, too."""
+        admin = connect(tenant.host)
+        self.addCleanup(admin.close)
+        segment = {"provider_physical_network": PROVIDER, "provider_segmentation_id": PUBLIC_VLAN}
+        public = admin.network.create_network(
+            name="public", is_router_external=True, provider_network_type="vlan", **segment
+        )
+        self.addCleanup(admin.network.delete_network, public)
+        pool = {"start": str(PUBLIC[10]), "end": str(PUBLIC[50])}
+        admin.network.create_subnet(
+            network_id=public.id, ip_version=4, cidr=str(PUBLIC), is_dhcp_enabled=False, allocation_pools=[pool]
+        )
+        self.stand_outside(tenant)
+        services.start(tenant.host, services.ROUTERS)
+        self.addCleanup(self.end_routers, tenant)
+        self.attach(tenant, external_gateway_info={"network_id": public.id})
+        server = next(each for each in tenant.compute.servers() if each.name == name)
+        (port,) = tenant.network.ports(device_id=server.id)
+        made = tenant.network.create_ip(floating_network_id=public.id, port_id=port.id)
+        self.addCleanup(tenant.network.delete_ip, made)
+        tenant.until(lambda: tenant.network.get_ip(made).status == "ACTIVE", "the router knows the address")
+        return str(ip_address(made.floating_ip_address))
+
+    def stand_outside(self, tenant: Tenant) -> None:
+        """Make the client's namespace."""
+        place = tenant.host.place
+        run(["ip", "netns", "add", OUTSIDE])
+        self.addCleanup(run, ["ip", "netns", "delete", OUTSIDE])
+        peer = ("peer", "name", "eth0", "netns", OUTSIDE)
+        net.batch(place.namespace, [("link", "add", "public", "type", "veth", *peer), ("link", "set", "public", "up")])
+        net.batch(
+            OUTSIDE, [("link", "set", "eth0", "up"), ("addr", "add", f"{CLIENT}/{PUBLIC.prefixlen}", "dev", "eth0")]
+        )
+        for where, device in ((place.namespace, "public"), (OUTSIDE, "eth0")):
+            run(inside(where, ["ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off"]))
+        bridge.vsctl(place, ["add-port", network.PROVIDER_BRIDGE, "public", f"tag={PUBLIC_VLAN}"])
+        self.addCleanup(bridge.vsctl, place, ["del-port", network.PROVIDER_BRIDGE, "public"])
+
+    def end_routers(self, tenant: Tenant) -> None:
+        found = net.processes(tenant.host.namespace)
+        kill([pid for pid in found if any(services.ROUTERS.name in word for word in command_line(pid))], 20)
+
+    @contextmanager
+    def probe(self, address: str) -> Iterator[list[ProbeResult]]:
+        """Be a client of an address as long as the context lasts; what it saw is in the list afterwards."""
+        config = ProbeConfig("outside", {"web": address}, stream="web", udp_rate=100, ready_within=60)
+        command = [sys.executable, "-m", "intercloud.endpoints.probe", "--config", CONFIG.dump_json(config).decode()]
+        seen: list[ProbeResult] = []
+        with subprocess.Popen(
+            inside(OUTSIDE, command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            self.assertEqual(process.stdout.readline(), "ready\n")
+            yield seen
+            output, _ = process.communicate("\n", timeout=30)
+            seen.append(RESULT.validate_json(output))
 
 
 if __name__ == "__main__":
+    import unittest
+
     unittest.main()

@@ -12,15 +12,17 @@ from intercloud.settings import Settings
 
 
 def network_up(settings: Settings, tell: Callable[[str], object]) -> None:
-    """Start the controller unless it runs, and tell it of every cloud's border. Safe to repeat."""
+    """Start the controller unless it runs, tell it of every cloud's border and routers. Safe to repeat."""
     socket = control_socket(settings)
     if process.running(socket.parent) is None:
         socket.parent.mkdir(parents=True, exist_ok=True)
         process.spawn(socket.parent, settings.sdn.listen)
         tell(f"controller: started, waits for switches at {settings.sdn.listen}")
-    sites = [open_cloud(settings, name).about().site for name in settings.clouds]
+    clouds = [open_cloud(settings, name).about() for name in settings.clouds]
+    sites = [each.site for each in clouds]
     with ControlClient(socket) as control:
         control.put(sites=sites, tunnel=settings.sdn.tunnel)
+        control.put_routers({each.site.name: each.routers for each in clouds})
     tell(f"borders of {', '.join(site.name for site in sites)} are told to the controller")
 
 

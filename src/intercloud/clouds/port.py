@@ -37,6 +37,7 @@ class About:
     platform: what its servers run on; free: bytes that its disks and images can still grow by, whatever the quota
     says; None where the cloud does not tell.
     seeds: servers that have left and whose disks are kept → the mark of what these hold, see delete_server.
+    routers: network → MAC address of the router that it has at its gateway's address, if the cloud tells.
     """
 
     name: str
@@ -46,6 +47,7 @@ class About:
     platform: Platform | None = None
     free: Bytes | None = None
     seeds: Mapping[str, str] = field(default_factory=dict)
+    routers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

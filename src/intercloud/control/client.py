@@ -108,6 +108,16 @@ class ControlClient:
         """Let the clouds' own fabrics learn at once where every endpoint is, after servers have begun to run."""
         self._ask(Announce())
 
+    def put_routers(self, found: Mapping[str, Mapping[str, str]]) -> None:
+        """Tell of the routers that these sites have in the networks known, and forget others there. See Registry."""
+        registry = self.registry()
+        wanted = {each.mac: each for each in registry.routers(found)}
+        there = {mac: each for mac, each in registry.endpoints.items() if each.routes and each.site in found}
+        if gone := there.keys() - wanted.keys():
+            self.drop(endpoints=gone)
+        if new := [each for mac, each in wanted.items() if there.get(mac) != each]:
+            self.put(endpoints=new)
+
     def registry(self) -> Registry:
         """Read all that is wanted of the switches."""
         registry: Registry = adapter(Registry).validate_python(self._ask(Ask("registry")))

@@ -78,6 +78,7 @@ def announcements(registry: Registry, site: str, ports: Ports, left: Collection[
         Announcement(port, endpoint, endpoint.site != site)
         for endpoint in registry.endpoints.values()
         if (port := ports.get(fabrics.get(endpoint.network, ""))) is not None
+        and not (endpoint.routes and endpoint.site != site and registry.router(endpoint.network, site))
         and (endpoint.network in homes or (endpoint.mac in left and registry.networks[endpoint.network].gateway))
     )
 
@@ -113,11 +114,26 @@ def _flood(registry: Registry, network: Network, site: str, ports: Ports) -> tup
 
 def _endpoint(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -> Iterable[Flow]:
     key = registry.networks[endpoint.network].key
+    if endpoint.routes and endpoint.site != site:
+        yield from _far_router(registry, endpoint, site, ports)
+        return
     port = _local(endpoint, site, ports)
     if port is not None:
         yield from pipeline.admit_endpoint(endpoint, key, port)
-    yield _arp(registry, endpoint, site)
+    yield pipeline.keep_arp(endpoint, key, port) if endpoint.routes else _arp(registry, endpoint, site)
     yield _delivery(registry, endpoint, site, ports)
+
+
+def _far_router(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -> Iterable[Flow]:
+    """A router of another site: this site's own takes its place, or else the first there is answers for all."""
+    key = registry.networks[endpoint.network].key
+    own = registry.router(endpoint.network, site)
+    if own is not None:
+        yield pipeline.hand_to(own, endpoint, key, _local(own, site, ports))
+        return
+    yield _delivery(registry, endpoint, site, ports)
+    if registry.router(endpoint.network) is endpoint:
+        yield pipeline.answer_arp(endpoint, key)
 
 
 def _delivery(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -> Flow:

@@ -106,13 +106,14 @@ def always() -> tuple[Flow, ...]:
 def admit_endpoint(endpoint: Endpoint, key: int, port: int) -> tuple[Flow, ...]:
     """Let in what an endpoint sends from its own MAC and IP address; all else from that port is dropped.
 
+    A router passes on what comes from any address.
     ARP for its own address is dropped too: the switches would answer it, and the guest see a duplicate address.
     """
     sender: dict[str, Value] = {"in_port": port, "eth_src": endpoint.mac}
     arp: dict[str, Value] = {**sender, "eth_type": _ARP, "arp_sha": endpoint.mac}
     return (
         Flow(Table.CLASSIFY, _REFUSE, _match({**arp, "arp_tpa": endpoint.ip})),
-        _admit({**sender, "eth_type": _IPV4, "ipv4_src": endpoint.ip}, key),
+        _admit({**sender, "eth_type": _IPV4} | ({} if endpoint.routes else {"ipv4_src": endpoint.ip}), key),
         _admit({**arp, "arp_spa": endpoint.ip}, key),
         _admit({**arp, "arp_spa": "0.0.0.0"}, key),
     )
@@ -160,6 +161,11 @@ def leave_arp(endpoint: Endpoint, key: int) -> Flow:
     return Flow(Table.ARP, _ALLOW, _request(endpoint, key), goto=Table.UNICAST)
 
 
+def keep_arp(router: Endpoint, key: int, port: int | None) -> Flow:
+    """Let only a site's own router hear requests for its address: another site's has the same, and would answer."""
+    return Flow(Table.ARP, _ALLOW, _request(router, key), () if port is None else (Output(port),))
+
+
 def deliver(endpoint: Endpoint, key: int, port: int | None) -> Flow:
     """Send an endpoint's packets to its local port; without one, nowhere."""
     return _unicast(endpoint, key, () if port is None else (Output(port),))
@@ -173,6 +179,12 @@ def forward(endpoint: Endpoint, key: int, tunnel: int | None, *, back: bool) -> 
     """
     forget = (SetField(_CAME_FROM, 0),) if back else ()
     return _unicast(endpoint, key, () if tunnel is None else (*forget, *_into(key, (tunnel,))))
+
+
+def hand_to(router: Endpoint, endpoint: Endpoint, key: int, port: int | None) -> Flow:
+    """Hand what is sent to another site's router to this site's own: servers that arrived remember the other's MAC."""
+    own = (SetField("eth_dst", router.mac), SetField(_CAME_FROM, 0))
+    return _unicast(endpoint, key, () if port is None else (*own, Output(port)))
 
 
 def flood(key: int, local: Iterable[int], tunnels: Iterable[int]) -> tuple[Flow, ...]:

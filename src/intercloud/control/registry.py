@@ -24,6 +24,7 @@ class Endpoint:
     """A static internal endpoint: name, MAC and IP address never change; only its place does.
 
     site: where its traffic goes now. ports: site name → device on that site's bridge; during a move it has two.
+    routes: it is a router, and what it sends comes from any address.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Endpoint:
     ip: str
     site: str
     ports: Mapping[str, str] = field(default_factory=dict)
+    routes: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,27 @@ class Registry:
             ),
         )
 
+    def routers(self, found: Mapping[str, Mapping[str, str]]) -> tuple[Endpoint, ...]:
+        """Endpoints for routers in clouds' fabrics. found: site → network → MAC address, at the network's gateway.
+
+        One MAC address at several sites is none that could be found by it: each site keeps its own to itself.
+        """
+        seen = [mac for routers in found.values() for mac in routers.values()]
+        return tuple(
+            Endpoint(f"router of {name} at {site}", name, mac, gateway, site, {site: fabric}, routes=True)
+            for site, routers in found.items()
+            for name, mac in routers.items()
+            if seen.count(mac) == 1
+            and name in self.networks
+            and (gateway := self.networks[name].gateway)
+            and (fabric := self.sites[site].fabrics.get(name))
+        )
+
+    def router(self, network: str, site: str | None = None) -> Endpoint | None:
+        """The router that a network has at a site, if any; without a site, that of the first that has one."""
+        found = (e for e in self.endpoints.values() if e.routes and e.network == network and site in (None, e.site))
+        return min(found, key=lambda endpoint: endpoint.site, default=None)
+
     def fabric(self, endpoint: Endpoint, site: str) -> bool:
         """Whether an endpoint's port at a site is that of the cloud's own fabric, which others share."""
         port = endpoint.ports.get(site)
@@ -147,7 +170,7 @@ def _problems(registry: Registry) -> Iterable[str]:
     return (
         *_repeated("datapath id", ((site.name, site.datapath_id) for site in registry.sites.values())),
         *_repeated("tunnel key", ((net.name, net.key) for net in registry.networks.values())),
-        *_repeated("address", ((e.name, (e.network, e.ip)) for e in registry.endpoints.values())),
+        *_repeated("address", ((e.name, (e.network, e.ip)) for e in registry.endpoints.values() if not e.routes)),
         *_repeated("port", _own_ports(registry)),
         *(problem for site in registry.sites.values() for problem in _site_problems(site)),
         *(f"{n.name}: tunnel key {n.key} is not in 1..2^24-1" for n in registry.networks.values() if _bad_key(n)),

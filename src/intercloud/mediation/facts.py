@@ -27,7 +27,8 @@ class Survey:
     """Facts for the pre-flight.
 
     states: of the source's servers; missing: base images that the target lacks; free: bytes left at the target, see
-    About; silence: why nothing crosses the path, which is NO_PATH then; seeds: what the target keeps, see About.
+    About; silence: why nothing crosses the path, which is NO_PATH then; seeds: what the target keeps, see About;
+    source_routers, target_routers: see About.
     """
 
     source: str
@@ -47,3 +48,5 @@ class Survey:
     skew: Skew
     silence: str | None = None
     seeds: Mapping[str, str] = field(default_factory=dict)
+    source_routers: Mapping[str, str] = field(default_factory=dict)
+    target_routers: Mapping[str, str] = field(default_factory=dict)

@@ -26,6 +26,7 @@ def findings(survey: Survey, strategy: Strategy, tunnel: Tunnel) -> tuple[Findin
         *_store(survey),
         *_space(survey),
         *_path(survey, tunnel),
+        *_routers(survey),
         *_images(survey),
         *_clocks(survey),
     )
@@ -141,6 +142,21 @@ def _path(survey: Survey, tunnel: Tunnel) -> Iterator[Finding]:
                     f"{network.mtu + tunnel.overhead}, but the WAN {between} carries {carried}",
                     "lower the network's MTU or raise the WAN's",
                 )
+
+
+def _routers(survey: Survey) -> Iterator[Finding]:
+    """By which router servers that have moved leave their network. The flows are such: control.fabric."""
+    for network in survey.cluster.networks:
+        here, there = (routers.get(network.name) for routers in (survey.source_routers, survey.target_routers))
+        name = f"its network {network.name}"
+        if here and not there:
+            text = f"{name} has no router at {network.gateway}: what leaves it goes on through the source's"
+            cure = "to end that, attach one there and run: intercloud network up"
+            yield Finding(survey.target, text, cure, blocking=False)
+        elif here != there:
+            text = f"{name} has a router at {network.gateway}, which the servers use at once"
+            cure = "detach it if they have clients that reach them through one of the source: its answers go lost"
+            yield Finding(survey.target, text, cure if here else "see that it leads where they go", blocking=False)
 
 
 def _images(survey: Survey) -> Iterator[Finding]:

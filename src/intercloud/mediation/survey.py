@@ -44,6 +44,8 @@ def survey(source: Cloud, target: Cloud, cluster: str, servers: Set[str]) -> Sur
         _skew(source, target),
         silence,
         there.seeds,
+        here.routers,
+        there.routers,
     )
 
 

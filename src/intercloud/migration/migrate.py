@@ -78,6 +78,7 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
             _refuse_taken(world)
             networks, endpoints = around.control.registry().missing(world.here, plan.cluster)
             around.control.put(networks=networks, endpoints=endpoints)
+            around.control.put_routers({each.site.name: each.routers for each in (source.about(), target.about())})
             world.look_at_application()
             with _watched(plan, around) as probe:
                 turns = _execute(around, world, lease, taken=False)

@@ -98,7 +98,6 @@ class Network:
     """A layer 2 network. key: the tunnel key (VNI) it has between sites; mtu: of the guests' cards, in bytes.
 
     gateway: address of the way out, if there is one. dhcp: whether its cloud tells the servers their addresses.
-    router: whether its cloud has a router at that address; seen, not wanted.
     """
 
     name: str
@@ -107,7 +106,6 @@ class Network:
     mtu: int
     gateway: str | None = None
     dhcp: bool = True
-    router: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from intercloud.control import cutover
 from intercloud.control.fabric import announcements, flows
 from intercloud.control.pipeline import BORDER
-from intercloud.control.registry import Registry
+from intercloud.control.registry import Endpoint, Registry
 from tests.fakes.flow_table import World
 
 from .world import APP, BROADCAST, CLIENT, WEB, arp_request, ip_packet, registry, site
@@ -95,6 +95,66 @@ class TestFabrics(unittest.TestCase):
 
     def test_it_survives_being_written_down(self) -> None:
         self.assertEqual(Registry.from_json(self.registry.to_json()), self.registry)
+
+
+OUTSIDE = replace(CLIENT, ip="203.0.113.9")
+"""What a router passes on comes from any address."""
+
+
+def router(name: str, number: int) -> Endpoint:
+    """A router in the fabric of a site, at the gateway's address."""
+    at = f"fab-{name}"
+    return Endpoint(f"router {name}", "blue", f"52:54:00:00:01:0{number}", "10.0.0.254", name, {name: at}, routes=True)
+
+
+class TestRouters(unittest.TestCase):
+    """Both clouds may have a router at the gateway's address; web has moved from a to b."""
+
+    here, there = router("a", 1), router("b", 2)
+
+    def world(self, *routers: Endpoint) -> World:
+        return World(behind_fabrics().move({WEB.mac: "b"}).put(endpoints=routers))
+
+    def test_the_only_one_serves_those_that_are_elsewhere(self) -> None:
+        world = self.world(self.here)
+        through = {**ip_packet(self.here, WEB), "ipv4_src": OUTSIDE.ip}
+        self.assertEqual(world.send("a", "fab-a", through), [("b", "fab-b")])
+        self.assertEqual(world.send("b", "fab-b", ip_packet(WEB, self.here)), [("a", "fab-a")])
+        ((_, device, answer),) = world.hop("b", "fab-b", arp_request(WEB, self.here.ip))
+        self.assertEqual((device, answer["arp_sha"]), ("fab-b", self.here.mac))
+        told = announcements(world.registry, "b", world.ports["b"])
+        self.assertIn((self.here.mac, True), [(each.endpoint.mac, each.here) for each in told])
+
+    def test_only_a_router_sends_from_any_address(self) -> None:
+        world = self.world(self.here)
+        self.assertEqual(world.send("a", "fab-a", {**ip_packet(APP, WEB), "ipv4_src": OUTSIDE.ip}), [])
+        self.assertEqual(world.send("b", "fab-b", {**ip_packet(self.here, APP), "ipv4_src": OUTSIDE.ip}), [])
+
+    def test_the_own_one_takes_the_place_of_that_which_a_server_remembers(self) -> None:
+        world = self.world(self.here, self.there)
+        ((site, device, handed),) = world.hop("b", "fab-b", ip_packet(WEB, self.here))
+        self.assertEqual((site, device, handed["eth_dst"]), ("b", "fab-b", self.there.mac))
+        told = announcements(world.registry, "b", world.ports["b"])
+        self.assertNotIn(self.here.mac, [each.endpoint.mac for each in told])
+
+    def test_each_answers_only_in_its_own_cloud(self) -> None:
+        world = self.world(self.here, self.there)
+        self.assertEqual(world.send("a", "fab-a", arp_request(APP, self.here.ip)), [])
+        self.assertEqual(world.send("b", "fab-b", arp_request(WEB, self.here.ip)), [])
+        ((_, _, answer),) = world.hop("c", "tap-client", arp_request(CLIENT, self.here.ip))
+        self.assertEqual(answer["arp_sha"], self.here.mac)
+        self.assertEqual(world.send("c", "tap-client", ip_packet(CLIENT, self.there)), [("b", "fab-b")])
+
+    def test_they_are_found_at_the_gateways_of_networks_that_are_known(self) -> None:
+        known = behind_fabrics()
+        known = known.put(networks=[replace(known.networks["blue"], gateway=self.here.ip)])
+        found = known.routers(
+            {"a": {"blue": self.here.mac, "none": "52:54:00:00:01:09"}, "b": {"blue": self.there.mac}}
+        )
+        self.assertEqual([(each.mac, each.ip, each.ports) for each in found],
+                         [(each.mac, each.ip, each.ports) for each in (self.here, self.there)])  # fmt: skip
+        same = known.routers({"a": {"blue": self.here.mac}, "b": {"blue": self.here.mac}})
+        self.assertEqual(same, ())
 
 
 if __name__ == "__main__":

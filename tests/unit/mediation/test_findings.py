@@ -87,6 +87,19 @@ class Findings(unittest.TestCase):
         cut = replace(FINE, path=replace(FINE.path, tunnel_mtu=0))
         self.assertIn("WAN: nothing crosses between the ends of the vxlan tunnel from a to b", self.only(cut))
 
+    def test_routers_at_either_cloud_are_told_of(self) -> None:
+        network = replace(FINE.cluster.networks[0], gateway="10.50.0.1")
+        routed = replace(FINE, cluster=replace(FINE.cluster, networks=(network,)))
+        here, there = ({"shop": f"fa:16:3e:00:00:0{number}"} for number in (1, 2))
+        line = self.only(replace(routed, source_routers=here), blocking=False)
+        self.assertIn(
+            "b: its network shop has no router at 10.50.0.1: what leaves it goes on through the source's", line
+        )
+        for source in (here, {}):
+            line = self.only(replace(routed, source_routers=source, target_routers=there), blocking=False)
+            self.assertIn("b: its network shop has a router at 10.50.0.1, which the servers use at once", line)
+        self.assertEqual(self.found(replace(routed, source_routers=here, target_routers=here)), ())
+
     def test_a_path_that_carries_nothing_is_told_once(self) -> None:
         dead = replace(LACKING, path=NO_PATH, silence="b does not answer a over the WAN")
         self.assertIn("WAN: b does not answer a over the WAN; bring it up", self.only(dead))

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import Any
 from zlib import crc32
@@ -14,7 +15,7 @@ from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, Network, Nic, Rule, SecurityGroup, Server
 
 ROUTERS = ("network:router_interface", "network:ha_router_replicated_interface")
-"""How the owner of a router's port begins: a plain one's or a distributed one's, or that of several in one's place."""
+"""The owners of a router's port: a plain one's, and that of several in one's place."""
 
 
 def derived_key(name: str) -> int:
@@ -89,8 +90,8 @@ def port_losses(server: str, ports: Iterable[Any], floating: Mapping[str, str]) 
     """What of a server's ports stays behind. floating: id of a port → its floating IP address."""
     for port in ports:
         if port.id in floating:
-            text = f"its floating IP {floating[port.id]} stays with this cloud"
-            cure = "point clients to another address there, or route this one through the tunnel"
+            text = f"its floating IP {floating[port.id]} stays with this cloud, and what comes for it crosses the WAN"
+            cure = "point clients to another address at the target, then delete the port that holds this one"
             yield Finding(server, text, cure, blocking=False)
         card, addresses = f"its card {port.mac_address}", [fixed["ip_address"] for fixed in port.fixed_ips or ()]
         if not addresses or ip_address(addresses[0]).version != 4:
@@ -123,15 +124,18 @@ class Networks:
     def read(self, numbers: Iterable[str]) -> dict[str, Network]:
         """Networks by their ids."""
         found = {number: self.door.network.get_network(number) for number in sorted(set(numbers))}
-        told = {number: read_network(network, self.subnet(network)) for number, network in found.items()}
-        return {number: replace(each, router=self.routed(number, each.gateway)) for number, each in told.items()}
+        return {number: read_network(network, self.subnet(network)) for number, network in found.items()}
 
-    def routed(self, number: str, gateway: str | None) -> bool:
-        """Whether a router of the project's has this address in a network."""
-        return any(
-            port.device_owner.startswith(ROUTERS) and gateway in (fixed["ip_address"] for fixed in port.fixed_ips)
-            for port in self.door.network.ports(network_id=number)
-        )
+    @cached_property
+    def routers(self) -> dict[str, str]:
+        """Networks with a router of the project's at their gateway's address → its MAC address; asked for once."""
+        found = {}
+        for port in (port for owner in ROUTERS for port in self.door.network.ports(device_owner=owner)):
+            network = self.door.network.get_network(port.network_id)
+            subnet = self.subnet(network)
+            if subnet is not None and subnet.gateway_ip in (fixed["ip_address"] for fixed in port.fixed_ips):
+                found[str(network.name)] = str(port.mac_address)
+        return found
 
     def groups(self) -> dict[str, Any]:
         """The project's security groups, by name."""
@@ -154,11 +158,13 @@ class Networks:
 
     def floating(self) -> dict[str, str]:
         """The project's floating IP addresses in use: id of the port → address."""
+        return {each.port_id: each.floating_ip_address for each in self._floating()}
+
+    def _floating(self) -> list[Any]:
         try:
-            found = self.door.network.ips(project_id=self.door.project)
+            return [each for each in self.door.network.ips(project_id=self.door.project) if each.port_id]
         except NotFound:  # a cloud without routers knows no such thing
-            return {}
-        return {each.port_id: each.floating_ip_address for each in found if each.port_id}
+            return []
 
     def ports(self, server: Any) -> list[Any]:
         """A server's ports, in the order in which its cards are."""
@@ -227,10 +233,6 @@ class Networks:
         if subnet is not None and subnet.cidr != wanted.cidr:
             text = f"its network {name} has the subnet {subnet.cidr}, {wanted.cidr} is wanted"
             yield Finding(self.cloud, text, "delete that subnet if it is not used, or rename one of the networks")
-        if wanted.router and not self.routed(network.id, wanted.gateway):
-            text = f"its network {name} has no router at {wanted.gateway}, as the source's has"
-            cure = "attach one, or the servers will reach nothing outside this network"
-            yield Finding(self.cloud, text, cure, blocking=False)
 
     def _prepare_network(self, wanted: Network, taken: Iterable[str]) -> None:
         network = self.named(wanted.name)
@@ -293,6 +295,25 @@ class Networks:
             name = f"{OURS}{server}:{port.mac_address}"
             if port.name != name:
                 self.door.network.update_port(port.id, name=name)
+
+    def with_floating(self, ports: Iterable[Any]) -> dict[str, tuple[Any, Any]]:
+        """Those of these ports that have a floating IP: id of the port → the port and its floating IP."""
+        floating = {each.port_id: each for each in self._floating()}
+        return {port.id: (port, floating[port.id]) for port in ports if port.id in floating}
+
+    def leave(self, server: str, ports: Iterable[tuple[Any, Any]]) -> None:
+        """Keep ports with their floating IPs when their server is gone, so that a router goes on to pass packets on.
+
+        One that Nova had made goes with the server: it is made again, and its floating IP lacks it for that moment.
+        """
+        for port, floating in ports:
+            if self.door.network.find_port(port.id) is not None:
+                continue
+            made = self.door.network.create_port(
+                network_id=port.network_id, name=f"{OURS}{server}:{port.mac_address}", mac_address=port.mac_address,
+                fixed_ips=[{"ip_address": fixed["ip_address"]} for fixed in port.fixed_ips],
+            )  # fmt: skip
+            self.door.network.update_ip(floating.id, port_id=made.id)
 
     def delete_ports(self, ports: Iterable[Any]) -> None:
         """Delete ports; no error for those that are gone."""

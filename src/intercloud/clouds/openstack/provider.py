@@ -115,7 +115,8 @@ class OpenStackCloud:
     def about(self) -> About:
         """Name it. With a tenant's rights servers move cold or warm."""
         abilities = {Ability.COLD, Ability.WARM} | ({Ability.HYPERVISOR} if self.hosts else set())
-        return About(self.name, frozenset(abilities), self.site, clock=self.door.clock())
+        routers = self.networks.routers
+        return About(self.name, frozenset(abilities), self.site, clock=self.door.clock(), routers=routers)
 
     def clusters(self) -> tuple[str, ...]:
         """Names of the clusters that have a server here."""
@@ -262,10 +263,14 @@ class OpenStackCloud:
         self.contents.marks(server, ROOT).forget()
 
     def delete_server(self, name: str, seed: str | None = None) -> None:  # noqa: ARG002
-        """Remove a server with its ports and what we have made of it. Disks are not kept here."""
+        """Remove a server with what we have made of it, and its ports but for those with floating IPs.
+
+        Disks are not kept here.
+        """
         server = self.servers.find(name)
         ports = [*self.networks.of_server(name), *(self.networks.ports(server) if server is not None else ())]
         self.networks.claim(name, ports)  # so that a repeat finds them when their server is gone
+        stay = self.networks.with_floating(ports)
         if server is not None:
             self.servers.disclaim(server)
             self.volumes.claim(server)
@@ -275,7 +280,8 @@ class OpenStackCloud:
         self.volumes.drop_copies(name)
         self.volumes.delete(name)
         with self._making:
-            self.networks.delete_ports(ports)
+            self.networks.leave(name, stay.values())
+            self.networks.delete_ports(port for port in ports if port.id not in stay)
             self.networks.tidy()
         self.contents.drop_snapshots(name)
         self.filling.drop_images(name)
