@@ -1,19 +1,34 @@
 """A cluster of a tenant moves between two real OpenStack clouds, as a user moves it."""
 
+import json
 import unittest
 
 from moves import MovesCase
-from testbed.layout import LAB, OTHER_KIND
+from testbed.layout import CONTROL, LAB, OTHER_KIND
 from tests import needs
 
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.port import ServerState
+from intercloud.control.client import ControlClient
+from intercloud.control.process import SOCKET_FILE
+from intercloud.model.site import Tunnel
 
 
 class Moves(MovesCase):
     def test_a_cluster_moves_live(self) -> None:
         source, target = self.booted()
         self.goes("live", source, target)
+
+    @needs.long
+    def test_a_server_moves_live_with_gre_between_the_clouds(self) -> None:
+        source, target = self.booted("web")
+        settings = json.loads(self.config.read_text())
+        settings["sdn"]["tunnel"] = Tunnel.GRE
+        self.config.write_text(json.dumps(settings))
+        with ControlClient(CONTROL / SOCKET_FILE) as control:
+            self.addCleanup(control.put, tunnel=Tunnel.VXLAN)
+            control.put(tunnel=Tunnel.GRE)
+            self.goes("live", source, target)
 
     @needs.long
     def test_a_cluster_moves_live_there_and_back_then_cold_then_warm(self) -> None:

@@ -84,9 +84,9 @@ class House:
         assert isinstance(found, LabCloud)
         return found
 
-    def heat(self, mib: int) -> None:
-        """Let every server rewrite that much memory as fast as it can (0: stop)."""
-        demo.heat(f"ic-{NAME}-office--client", mib)
+    def heat(self, mib: int, rate: int = 0) -> None:
+        """Let every server rewrite that much memory (0: stop). rate: MiB a second; 0: as fast as it can."""
+        demo.heat(f"ic-{NAME}-office--client", mib, rate)
 
     def migrate(self, source: str, target: str, *words: str) -> dict[str, Any]:
         """Migrate, and return the report; the command must succeed."""

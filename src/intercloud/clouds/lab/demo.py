@@ -35,12 +35,12 @@ def cluster(image: Image) -> Cluster:
     return Cluster("shop", (NETWORK,), tuple(servers), HEALTH, (OPEN,))
 
 
-def heat(client: str, mib: int) -> None:
-    """Let every server rewrite that many MiB for ever, as fast as it can; 0 stops it. client: a namespace of the lab's.
+def heat(client: str, mib: int, rate: int = 0) -> None:
+    """Let every server rewrite that many MiB for ever; 0 stops it. client: a namespace of the lab's.
 
-    Raises CloudError when a server does not answer or has no room.
+    rate: MiB a second; 0: as fast as it can. Raises CloudError when a server does not answer or has no room.
     """
     for address in TIERS.values():
-        url = f"http://{address}:8080/hot?mib={mib}&rate=0"
+        url = f"http://{address}:8080/hot?mib={mib}&rate={rate}"
         post = f"import urllib.request as u; u.urlopen(u.Request({url!r}, method='POST'), timeout=20).read()"
         run(inside(client, [sys.executable, "-c", post]), timeout=60)
