@@ -89,6 +89,7 @@ class CutOff(unittest.TestCase):
         self.assertEqual(self.house.newest()[1], "rolled-back")
         self.assert_whole(self.here)
 
+    @needs.long
     def test_other_processes_on_the_database_leave_a_move_alone(self) -> None:
         self.house.write(probe={"enabled": False})
         words = self.house.command("migrate", "--source", self.here, "--target", self.there)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from intercloud.clouds.ability import Ability
 from intercloud.model.finding import Finding
-from intercloud.model.server import Cluster, Disk, Image, Server
+from intercloud.model.server import Cluster, Disk, Image, Nic, Server
 from intercloud.model.site import Placement, Platform, Quota, Site, WanPath
 from intercloud.units import Bytes
 
@@ -37,7 +37,7 @@ class About:
     platform: what its servers run on; free: bytes that its disks and images can still grow by, whatever the quota
     says; None where the cloud does not tell.
     seeds: servers that have left and whose disks are kept → the mark of what these hold, see delete_server.
-    routers: network → MAC address of the router that it has at its gateway's address, if the cloud tells.
+    routers: their cards at the networks' gateways, if the cloud tells.
     """
 
     name: str
@@ -47,7 +47,7 @@ class About:
     platform: Platform | None = None
     free: Bytes | None = None
     seeds: Mapping[str, str] = field(default_factory=dict)
-    routers: Mapping[str, str] = field(default_factory=dict)
+    routers: tuple[Nic, ...] = ()
 
 
 @dataclass(frozen=True)

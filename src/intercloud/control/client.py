@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ from intercloud.control.messages import (
 )
 from intercloud.control.registry import Endpoint, Registry
 from intercloud.errors import ControlError
-from intercloud.model.server import Network
+from intercloud.model.server import Network, Nic
 from intercloud.model.site import Site, Tunnel
 
 __all__ = ["ControlClient", "Cutover", "Endpoint", "Registry", "SwitchStatus"]
@@ -108,7 +108,7 @@ class ControlClient:
         """Let the clouds' own fabrics learn at once where every endpoint is, after servers have begun to run."""
         self._ask(Announce())
 
-    def put_routers(self, found: Mapping[str, Mapping[str, str]]) -> None:
+    def put_routers(self, found: Mapping[str, Collection[Nic]]) -> None:
         """Tell of the routers that these sites have in the networks known, and forget others there. See Registry."""
         registry = self.registry()
         wanted = {each.mac: each for each in registry.routers(found)}

@@ -12,7 +12,7 @@ from functools import cache
 from pydantic import TypeAdapter
 
 from intercloud.errors import ControlError
-from intercloud.model.server import Cluster, Network
+from intercloud.model.server import Cluster, Network, Nic
 from intercloud.model.site import Site, Tunnel
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -97,20 +97,19 @@ class Registry:
             ),
         )
 
-    def routers(self, found: Mapping[str, Mapping[str, str]]) -> tuple[Endpoint, ...]:
-        """Endpoints for routers in clouds' fabrics. found: site → network → MAC address, at the network's gateway.
+    def routers(self, found: Mapping[str, Collection[Nic]]) -> tuple[Endpoint, ...]:
+        """Endpoints for routers in clouds' fabrics. found: site → their cards at the networks' gateways.
 
         One MAC address at several sites is none that could be found by it: each site keeps its own to itself.
         """
-        seen = [mac for routers in found.values() for mac in routers.values()]
+        seen = [nic.mac for nics in found.values() for nic in nics]
         return tuple(
-            Endpoint(f"router of {name} at {site}", name, mac, gateway, site, {site: fabric}, routes=True)
-            for site, routers in found.items()
-            for name, mac in routers.items()
-            if seen.count(mac) == 1
-            and name in self.networks
-            and (gateway := self.networks[name].gateway)
-            and (fabric := self.sites[site].fabrics.get(name))
+            Endpoint(f"router at {site}", nic.network, nic.mac, nic.ip, site, {site: fabric}, routes=True)
+            for site, nics in found.items()
+            for nic in nics
+            if seen.count(nic.mac) == 1
+            and nic.network in self.networks
+            and (fabric := self.sites[site].fabrics.get(nic.network))
         )
 
     def router(self, network: str, site: str | None = None) -> Endpoint | None:

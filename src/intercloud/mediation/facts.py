@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from intercloud.clouds.ability import Ability
 from intercloud.clouds.port import ServerState
 from intercloud.model.finding import Finding
-from intercloud.model.server import Cluster, Image
+from intercloud.model.server import Cluster, Image, Nic
 from intercloud.model.site import Platform, Quota, WanPath
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
@@ -48,5 +48,5 @@ class Survey:
     skew: Skew
     silence: str | None = None
     seeds: Mapping[str, str] = field(default_factory=dict)
-    source_routers: Mapping[str, str] = field(default_factory=dict)
-    target_routers: Mapping[str, str] = field(default_factory=dict)
+    source_routers: tuple[Nic, ...] = ()
+    target_routers: tuple[Nic, ...] = ()

@@ -146,8 +146,9 @@ def _path(survey: Survey, tunnel: Tunnel) -> Iterator[Finding]:
 
 def _routers(survey: Survey) -> Iterator[Finding]:
     """By which router servers that have moved leave their network. The flows are such: control.fabric."""
+    cards = [{nic.network: nic.mac for nic in found} for found in (survey.source_routers, survey.target_routers)]
     for network in survey.cluster.networks:
-        here, there = (routers.get(network.name) for routers in (survey.source_routers, survey.target_routers))
+        here, there = (found.get(network.name) for found in cards)
         name = f"its network {network.name}"
         if here and not there:
             text = f"{name} has no router at {network.gateway}: what leaves it goes on through the source's"

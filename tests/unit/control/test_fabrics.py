@@ -8,6 +8,7 @@ from intercloud.control import cutover
 from intercloud.control.fabric import announcements, flows
 from intercloud.control.pipeline import BORDER
 from intercloud.control.registry import Endpoint, Registry
+from intercloud.model.server import Nic
 from tests.fakes.flow_table import World
 
 from .world import APP, BROADCAST, CLIENT, WEB, arp_request, ip_packet, registry, site
@@ -145,16 +146,13 @@ class TestRouters(unittest.TestCase):
         self.assertEqual(answer["arp_sha"], self.here.mac)
         self.assertEqual(world.send("c", "tap-client", ip_packet(CLIENT, self.there)), [("b", "fab-b")])
 
-    def test_they_are_found_at_the_gateways_of_networks_that_are_known(self) -> None:
+    def test_they_are_found_in_networks_that_are_known(self) -> None:
         known = behind_fabrics()
-        known = known.put(networks=[replace(known.networks["blue"], gateway=self.here.ip)])
-        found = known.routers(
-            {"a": {"blue": self.here.mac, "none": "52:54:00:00:01:09"}, "b": {"blue": self.there.mac}}
-        )
-        self.assertEqual([(each.mac, each.ip, each.ports) for each in found],
-                         [(each.mac, each.ip, each.ports) for each in (self.here, self.there)])  # fmt: skip
-        same = known.routers({"a": {"blue": self.here.mac}, "b": {"blue": self.here.mac}})
-        self.assertEqual(same, ())
+        here, there = (Nic("blue", each.mac, each.ip) for each in (self.here, self.there))
+        found = known.routers({"a": (here,), "b": (there, replace(there, network="none", mac="52:54:00:00:01:09"))})
+        wanted = [(each.mac, each.ip, each.ports) for each in (self.here, self.there)]
+        self.assertEqual([(each.mac, each.ip, each.ports) for each in found], wanted)
+        self.assertEqual(known.routers({"a": (here,), "b": (here,)}), ())
 
 
 if __name__ == "__main__":

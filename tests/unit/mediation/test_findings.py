@@ -90,12 +90,12 @@ class Findings(unittest.TestCase):
     def test_routers_at_either_cloud_are_told_of(self) -> None:
         network = replace(FINE.cluster.networks[0], gateway="10.50.0.1")
         routed = replace(FINE, cluster=replace(FINE.cluster, networks=(network,)))
-        here, there = ({"shop": f"fa:16:3e:00:00:0{number}"} for number in (1, 2))
+        here, there = ((Nic("shop", f"fa:16:3e:00:00:0{number}", "10.50.0.1"),) for number in (1, 2))
         line = self.only(replace(routed, source_routers=here), blocking=False)
         self.assertIn(
             "b: its network shop has no router at 10.50.0.1: what leaves it goes on through the source's", line
         )
-        for source in (here, {}):
+        for source in (here, ()):
             line = self.only(replace(routed, source_routers=source, target_routers=there), blocking=False)
             self.assertIn("b: its network shop has a router at 10.50.0.1, which the servers use at once", line)
         self.assertEqual(self.found(replace(routed, source_routers=here, target_routers=here)), ())

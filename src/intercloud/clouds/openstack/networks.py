@@ -127,15 +127,15 @@ class Networks:
         return {number: read_network(network, self.subnet(network)) for number, network in found.items()}
 
     @cached_property
-    def routers(self) -> dict[str, str]:
-        """Networks with a router of the project's at their gateway's address → its MAC address; asked for once."""
-        found = {}
+    def routers(self) -> tuple[Nic, ...]:
+        """Cards of the project's routers at the networks' gateways; asked for once."""
+        found = []
         for port in (port for owner in ROUTERS for port in self.door.network.ports(device_owner=owner)):
             network = self.door.network.get_network(port.network_id)
             subnet = self.subnet(network)
             if subnet is not None and subnet.gateway_ip in (fixed["ip_address"] for fixed in port.fixed_ips):
-                found[str(network.name)] = str(port.mac_address)
-        return found
+                found.append(Nic(network.name, port.mac_address, subnet.gateway_ip))
+        return tuple(found)
 
     def groups(self) -> dict[str, Any]:
         """The project's security groups, by name."""
