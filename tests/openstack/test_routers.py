@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
@@ -32,10 +31,6 @@ OUTSIDE = f"ic-{LAB.name}--outside"
 """A namespace that reaches the first cloud's public network, and nothing else."""
 
 
-LONGEST_SILENCE = 30.0
-"""Seconds after which TCP tries again, when nothing came through while the source still had the stopped server."""
-
-
 class Routers(MovesCase):
     def attach(self, tenant: Tenant, **options: Any) -> Any:
         """Attach a router to the tenant's network, at its gateway's address."""
@@ -58,16 +53,19 @@ class Routers(MovesCase):
         self.assertEqual(told, [(Nic("shop", port.mac_address, GATEWAY),), ()])
 
     @needs.long
-    def test_clients_of_a_floating_ip_keep_their_connections(self) -> None:
+    def test_a_floating_ip_goes_on_across_the_wan(self) -> None:
         source, target = self.booted("web", gateway=GATEWAY)
         address = self.published(source, "web")
         with self.probe(address) as seen:
             self.moved("live", source.host.name, target.host.name)
-            run(inside(OUTSIDE, ["ping", "-c", "1", "-W", "2", address]))
+            self.reaches(address)
             self.moved("live", target.host.name, source.host.name)
-            time.sleep(LONGEST_SILENCE)
-        (result,) = seen
-        self.assertEqual((result.broken, result.udp["web"].duplicated), (0, 0), result)
+            self.reaches(address)
+        (result,) = seen  # its TCP stream is another matter: docs/decisions/0014-routers.md
+        self.assertEqual(result.udp["web"].duplicated, 0, result)
+
+    def reaches(self, address: str) -> None:
+        run(inside(OUTSIDE, ["ping", "-c", "1", "-W", "2", address]))
 
     def published(self, tenant: Tenant, name: str) -> str:
         """Give a server an address in a public network, which a client in its own namespace is in, too."""
