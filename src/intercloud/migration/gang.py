@@ -145,8 +145,6 @@ class Gang:
         When it raises, any source may be stopped and any traffic be turned: the next look at the world tells.
         """
         self.cutover = self.control.cutover(moves)
-        # one turn of each main loop: what waits in a card's queue gets into its guest, and goes along in its memory
-        tell_all(self.sources, "query-status")
         tell_all(self.sources, "stop")
         together(self._load, [m for m in self.members if not m.postcopy])
         # a post-copied server cannot be taken back any more, so it goes when all others are safe
@@ -159,11 +157,9 @@ class Gang:
         promises += digest.note_writes(member.target, member.nodes, member.bitmap)
         if not (member.sample and member.sample.status == "pre-switchover"):  # it stopped by itself at the brink
             member.memory.wait_flushed(FLUSH, member.source_mark)
-        for keep in promises if member.postcopy else ():  # QEMU takes the disks over at once then
-            keep()
-        member.memory.load(FLUSH, member.target_mark)
         for keep in promises:
             keep()
+        member.memory.load(FLUSH, member.target_mark)
 
     def commit(self) -> None:
         """Let all run at the target: the point of no return."""

@@ -103,8 +103,7 @@ class Memory:
         """
         if status(self.source) in UNDER_WAY and expected(self.target):
             return
-        # until the end the target's disks are offered to the mirrors: it takes them over when it runs, not before
-        for monitor, more in ((self.target, {"late-block-activate": True}), (self.source, {"auto-converge": throttle})):
+        for monitor, more in ((self.target, {}), (self.source, {"auto-converge": throttle})):
             wanted = {"events": True, "postcopy-ram": postcopy, "pause-before-switchover": True, **more}
             monitor.execute(
                 "migrate-set-capabilities",

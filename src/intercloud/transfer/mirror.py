@@ -126,7 +126,7 @@ class Mirror:
         """End the mirrors of a stopped guest: both sides are equal afterwards. since: event mark before the stop.
 
         The target's NBD server goes too, for its export and its device would both want to write on the node: that is
-        promised, and must be kept before the target runs.
+        promised, and must be kept before the target takes over.
         """
         for disk in self.disks:
             self.source.execute("block-job-cancel", device=_job(disk))
