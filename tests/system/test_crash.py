@@ -77,6 +77,7 @@ class CutOff(unittest.TestCase):
         self.assertEqual(once_more.returncode, 1)
         self.assertIn("has ended: rolled-back", once_more.stderr)
 
+    @needs.long
     def test_another_process_takes_a_running_move_back(self) -> None:
         self.house.write(probe={"enabled": False})
         with self.house.moving(self.here, self.there, "memory") as move:

@@ -63,6 +63,7 @@ class Moves(unittest.TestCase):
         self.assertEqual(probe["writes"]["lost"], 0)
         self.assertEqual(house.where(), all_at(self.there))
 
+    @needs.long
     def test_some_servers_move_and_the_others_stay(self) -> None:
         self.assert_unnoticed(house.migrate(self.here, self.there, "--servers", "app"))
         self.assertEqual(house.where(), {**all_at(self.here), "app": self.there})
