@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
@@ -61,7 +62,7 @@ class Routers(MovesCase):
             self.reaches(address)
             self.moved("live", target.host.name, source.host.name)
             self.reaches(address)
-        (result,) = seen  # its TCP stream is another matter: docs/decisions/0014-routers.md
+        (result,) = seen
         self.assertEqual(result.udp["web"].duplicated, 0, result)
 
     def reaches(self, address: str) -> None:
@@ -113,7 +114,7 @@ class Routers(MovesCase):
     @contextmanager
     def probe(self, address: str) -> Iterator[list[ProbeResult]]:
         """Be a client of an address as long as the context lasts; what it saw is in the list afterwards."""
-        config = ProbeConfig("outside", {"web": address}, stream="web", udp_rate=100, ready_within=60)
+        config = ProbeConfig("outside", {"web": address}, udp_rate=100, ready_within=60)
         command = [sys.executable, "-m", "intercloud.endpoints.probe", "--config", CONFIG.dump_json(config).decode()]
         seen: list[ProbeResult] = []
         with subprocess.Popen(
@@ -127,6 +128,4 @@ class Routers(MovesCase):
 
 
 if __name__ == "__main__":
-    import unittest
-
     unittest.main()

@@ -78,7 +78,7 @@ def announcements(registry: Registry, site: str, ports: Ports, left: Collection[
         Announcement(port, endpoint, endpoint.site != site)
         for endpoint in registry.endpoints.values()
         if (port := ports.get(fabrics.get(endpoint.network, ""))) is not None
-        and not (endpoint.routes and endpoint.site != site and registry.router(endpoint.network, site))
+        and _instead(registry, endpoint, site) is None
         and (endpoint.network in homes or (endpoint.mac in left and registry.networks[endpoint.network].gateway))
     )
 
@@ -124,11 +124,15 @@ def _endpoint(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -
     yield _delivery(registry, endpoint, site, ports)
 
 
+def _instead(registry: Registry, endpoint: Endpoint, site: str) -> Endpoint | None:
+    """The router that a site has itself in the place of another site's."""
+    return registry.router(endpoint.network, site) if endpoint.routes and endpoint.site != site else None
+
+
 def _far_router(registry: Registry, endpoint: Endpoint, site: str, ports: Ports) -> Iterable[Flow]:
     """A router of another site: this site's own takes its place, or else the first there is answers for all."""
     key = registry.networks[endpoint.network].key
-    own = registry.router(endpoint.network, site)
-    if own is not None:
+    if (own := _instead(registry, endpoint, site)) is not None:
         yield pipeline.hand_to(own, endpoint, key, _local(own, site, ports))
         return
     yield _delivery(registry, endpoint, site, ports)

@@ -312,6 +312,8 @@ class Networks:
             made = self.door.network.create_port(
                 network_id=port.network_id, name=f"{OURS}{server}:{port.mac_address}", mac_address=port.mac_address,
                 fixed_ips=[{"ip_address": fixed["ip_address"]} for fixed in port.fixed_ips],
+                security_group_ids=port.security_group_ids, allowed_address_pairs=port.allowed_address_pairs,
+                is_port_security_enabled=port.is_port_security_enabled,
             )  # fmt: skip
             self.door.network.update_ip(floating.id, port_id=made.id)
 
