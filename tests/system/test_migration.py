@@ -71,7 +71,9 @@ class Moves(unittest.TestCase):
         self.assertEqual(house.where(), all_at(self.here))
 
     def test_servers_that_write_faster_than_the_link_carries_are_post_copied(self) -> None:
-        house.heat(40, 30)  # twice the share of the link, and two processors still serve all three
+        house.up("--wan-rate", "200mbit")  # each writes more than all of it, and two processors still serve all three
+        self.addCleanup(house.up)
+        house.heat(40, 30)
         self.addCleanup(house.heat, 0)
         found = house.migrate(self.here, self.there)
         self.assert_unnoticed(found)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import pairwise
 
 from intercloud.model.strategy import Catchup
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
@@ -11,6 +12,8 @@ BRINK = Bytes(8 * MIB)
 """A round that begins with less than this is held: the rest is a matter of the switchover."""
 SHRINKING = 0.8
 """A round that begins with less than this part of the one before is progress worth another round."""
+STUCK = 3
+"""So many rounds in a row without progress show that pre-copy does not converge, whatever was measured before it."""
 MOST_ROUNDS = 30
 
 
@@ -25,7 +28,7 @@ class Next(Enum):
 
 @dataclass(frozen=True)
 class Allowed:
-    """What one server may use. share: bit/s of the link; max_blackout: seconds; postcopy: set up and permitted."""
+    """What one server may use. share: bit/s of the link; max_blackout: seconds; postcopy: permitted."""
 
     share: BitsPerSecond
     max_blackout: Seconds
@@ -35,15 +38,19 @@ class Allowed:
 def next_move(rounds: Sequence[Bytes], allowed: Allowed, catchup: Catchup) -> Next:
     """Decide after a round has begun. rounds: bytes that each one from the second on began with.
 
-    A hot set that does not shrink any more is accepted when sending it takes less than max_blackout.
+    A hot set that does not shrink any more is accepted when sending it takes less than max_blackout; else it follows
+    by post-copy, at once where nothing slows the guest down.
     """
     begun = rounds[-1]
     if begun <= BRINK:
         return Next.HOLD
     if catchup is Catchup.POSTCOPY:
         return Next.POSTCOPY
-    if len(rounds) >= 2 and begun > SHRINKING * rounds[-2] and begun * 8 / allowed.share <= allowed.max_blackout:
+    stuck = [later > SHRINKING * earlier for earlier, later in pairwise(rounds)]
+    if stuck and stuck[-1] and begun * 8 / allowed.share <= allowed.max_blackout:
         return Next.HOLD
+    if catchup is Catchup.NONE and allowed.postcopy and len(stuck) >= STUCK and all(stuck[-STUCK:]):
+        return Next.POSTCOPY
     if len(rounds) < MOST_ROUNDS:
         return Next.GO_ON
     return Next.POSTCOPY if allowed.postcopy else Next.GIVE_UP

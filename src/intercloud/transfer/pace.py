@@ -11,19 +11,24 @@ SAMPLE = 1
 """Seconds that the hypervisor watches the guest's pages."""
 
 
-def measure_dirty_rate(monitor: Qmp) -> None:
-    """Let the hypervisor begin to measure; the guest runs on."""
-    monitor.execute("calc-dirty-rate", calc_time=SAMPLE)
-
-
-def read_dirty_rate(monitor: Qmp) -> float:
-    """Return bytes a second, waiting for the end of the measurement; it is begun if it was not."""
+def measure_dirty_rate(monitor: Qmp) -> float:
+    """Return bytes a second, after some more than SAMPLE seconds in which the guest runs on."""
+    if monitor.execute("query-dirty-rate")["status"] != "measuring":
+        monitor.execute("calc-dirty-rate", calc_time=SAMPLE)
     deadline = time.monotonic() + SAMPLE + 10
     while time.monotonic() < deadline:
-        answer = monitor.execute("query-dirty-rate")
-        if answer["status"] == "measured":
-            return cast("int", answer["dirty-rate"]) * MIB
-        if answer["status"] == "unstarted":
-            measure_dirty_rate(monitor)
         time.sleep(0.1)
+        if (rate := _measured(monitor)) is not None:
+            return rate
     raise MonitorError(f"{monitor.name}: the hypervisor did not finish measuring how fast the guest writes")
+
+
+def last_dirty_rate(monitor: Qmp) -> float:
+    """Return bytes a second as they were measured last; measure them if they never were."""
+    rate = _measured(monitor)
+    return measure_dirty_rate(monitor) if rate is None else rate
+
+
+def _measured(monitor: Qmp) -> float | None:
+    answer = monitor.execute("query-dirty-rate")
+    return cast("int", answer["dirty-rate"]) * MIB if answer["status"] == "measured" else None

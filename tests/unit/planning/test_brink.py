@@ -24,6 +24,16 @@ class NextMove(unittest.TestCase):
     def test_a_hot_set_that_it_cannot_carry_is_slowed_down_further(self) -> None:
         self.assertIs(move(40, 39), Next.GO_ON)
 
+    def test_a_guest_that_nothing_slows_down_is_post_copied_as_soon_as_it_is_seen_not_to_converge(self) -> None:
+        for rounds, wanted in (
+            ((40, 40, 40), Next.GO_ON),
+            ((40, 40, 40, 39), Next.POSTCOPY),
+            ((40, 40, 40, 30, 30), Next.GO_ON),
+        ):
+            with self.subTest(rounds=rounds):
+                self.assertIs(move(*rounds, catchup=Catchup.NONE), wanted)
+                self.assertIs(move(*rounds, catchup=Catchup.NONE, postcopy=False), Next.GO_ON)
+
     def test_never_endless(self) -> None:
         rounds = [64.0] * MOST_ROUNDS
         self.assertIs(move(*rounds), Next.POSTCOPY)

@@ -39,8 +39,10 @@ def land(world: World, servers: Iterable[str]) -> None:
             if unlike := layout.differences(*map(layout.machine, (moving.source.qmp, moving.target.qmp))):
                 raise TransferError(f"{moving.name}: {world.plan.target} builds another machine: {'; '.join(unlike)}")
             world.notes.facts |= moving.source.qmp.facts()
-            pace.measure_dirty_rate(moving.source.qmp)
 
+    servers = tuple(servers)
+    # While it is quiet: landings take the processors from the guests, which then write less than they will.
+    world.each(lambda moving: pace.measure_dirty_rate(moving.source.qmp), servers)
     world.each(make, servers)
 
 
@@ -73,14 +75,15 @@ def copy_memory(world: World, servers: Iterable[str]) -> None:
     limits = world.plan.limits
 
     def copy(moving: Moving) -> None:
-        rate = pace.read_dirty_rate(moving.source.qmp)
+        rate = pace.last_dirty_rate(moving.source.qmp)
         catchup, why = catch_up(rate, share, limits.allow_postcopy)
         moving.choose(catchup, why)
-        postcopy = limits.allow_postcopy and catchup is not Catchup.NONE
         with world.notes.timeline.phase(moving.name, "memory"):
             memory = moving.memory
-            memory.start(moving.landing().memory_uri, throttle=catchup is not Catchup.NONE, postcopy=postcopy)
-            _to_the_brink(world, moving, memory, Allowed(share, limits.max_blackout, postcopy))
+            memory.start(
+                moving.landing().memory_uri, throttle=catchup is not Catchup.NONE, postcopy=limits.allow_postcopy
+            )
+            _to_the_brink(world, moving, memory, Allowed(share, limits.max_blackout, limits.allow_postcopy))
 
     world.each(copy, servers)
 
