@@ -361,6 +361,17 @@ class CloudContract(unittest.TestCase):
 
     # Servers that come back
 
+    def test_a_server_that_was_taken_for_one_elsewhere_is_what_it_was(self) -> None:
+        self.running_pair()
+        before = self.source.cluster("tests")
+        for elsewhere in (True, True, False, False):
+            self.source.adopt_server("one", elsewhere=elsewhere)
+        self.assertEqual(self.source.cluster("tests"), before)
+        self.source.adopt_server("one", elsewhere=True)
+        self.source.stop_server("one")
+        self.source.start_server("one")
+        self.assertEqual(self.source.cluster("tests"), before)
+
     def assert_kept(self, name: str) -> None:
         """Let a server go whose disks are kept, and see that it is gone as if they were not."""
         self.target.delete_server(name, "since-test")

@@ -57,13 +57,12 @@ class Routers(MovesCase):
     def test_a_floating_ip_goes_on_across_the_wan(self) -> None:
         source, target = self.booted("web", gateway=GATEWAY)
         address = self.published(source, "web")
-        with self.probe(address) as seen:
-            self.moved("live", source.host.name, target.host.name)
-            self.reaches(address)
-            self.moved("live", target.host.name, source.host.name)
-            self.reaches(address)
-        (result,) = seen
-        self.assertEqual(result.udp["web"].duplicated, 0, result)
+        for here, there in ((source, target), (target, source)):
+            with self.subTest(to=there.host.name), self.probe(address) as seen:
+                self.moved("live", here.host.name, there.host.name)
+                self.reaches(address)
+            (result,) = seen
+            self.assertEqual((result.udp["web"].duplicated, result.broken), (0, 0), result)
 
     def reaches(self, address: str) -> None:
         run(inside(OUTSIDE, ["ping", "-c", "1", "-W", "2", address]))
@@ -99,6 +98,7 @@ class Routers(MovesCase):
         self.addCleanup(run, ["ip", "netns", "delete", OUTSIDE])
         peer = ("peer", "name", "eth0", "netns", OUTSIDE)
         net.batch(place.namespace, [("link", "add", "public", "type", "veth", *peer), ("link", "set", "public", "up")])
+        self.addCleanup(net.batch, place.namespace, [("link", "delete", "public")])
         net.batch(
             OUTSIDE, [("link", "set", "eth0", "up"), ("addr", "add", f"{CLIENT}/{PUBLIC.prefixlen}", "dev", "eth0")]
         )
@@ -114,7 +114,7 @@ class Routers(MovesCase):
     @contextmanager
     def probe(self, address: str) -> Iterator[list[ProbeResult]]:
         """Be a client of an address as long as the context lasts; what it saw is in the list afterwards."""
-        config = ProbeConfig("outside", {"web": address}, udp_rate=100, ready_within=60)
+        config = ProbeConfig("outside", {"web": address}, stream="web", udp_rate=100, ready_within=60)
         command = [sys.executable, "-m", "intercloud.endpoints.probe", "--config", CONFIG.dump_json(config).decode()]
         seen: list[ProbeResult] = []
         with subprocess.Popen(

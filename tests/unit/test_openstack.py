@@ -13,6 +13,7 @@ from openstack.network.v2.security_group_rule import SecurityGroupRule
 from openstack.network.v2.subnet import Subnet
 
 from intercloud.clouds.openstack import images, networks
+from intercloud.clouds.openstack.aside import ASIDE, before, is_away, tags_away, tags_back
 from intercloud.clouds.openstack.domain import aliases, incoming, layout, node, receiving
 from intercloud.clouds.openstack.door import Door, translate
 from intercloud.clouds.openstack.images import describe, hardware
@@ -221,6 +222,24 @@ class Networks(unittest.TestCase):
             remote_group_id="g1",
         )  # fmt: skip
         self.assertEqual(read_rule(rule, {"g1": "web"}), Rule("ingress", "IPv4", "tcp", (1, 2), None, "web"))
+
+
+class PortsAside(unittest.TestCase):
+    def test_a_port_becomes_again_what_it_was(self) -> None:
+        was: dict[str, Any] = {
+            "is_port_security_enabled": True,
+            "security_group_ids": ["g1", "g2"],
+            "allowed_address_pairs": [{"ip_address": "10.0.0.0/24", "mac_address": "52:54:00:00:00:01"}],
+        }
+        for options in (was, ASIDE):
+            tags = tags_away(Port(tags=["mine"], **options))
+            with self.subTest(tags=tags):
+                self.assertTrue(is_away(tags))
+                self.assertEqual(before(tags), options)
+                self.assertEqual(tags_back(tags), ["mine"])
+
+    def test_another_port_is_not_away(self) -> None:
+        self.assertFalse(is_away(["mine"]))
 
 
 class Images(unittest.TestCase):

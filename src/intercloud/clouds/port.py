@@ -204,10 +204,12 @@ class Compute(Protocol):
     def stop_server(self, name: str) -> None:
         """Power a server off after its guest has had a few seconds to sync; its disks can then be offered."""
 
-    def adopt_server(self, name: str) -> None:
+    def adopt_server(self, name: str, *, elsewhere: bool = False) -> None:
         """Record that a server is an ordinary one from now on. Raises NotFound.
 
         Of a move that it came by, or that was given up, nothing is left with it: no memory is awaited, no mark known.
+        elsewhere: record instead that it runs at another cloud, and its own here is kept for a return: this cloud's
+        network does not deliver to it any more, until it is adopted or started again.
         """
 
     def delete_server(self, name: str, seed: str | None = None) -> None:

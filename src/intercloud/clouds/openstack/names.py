@@ -35,5 +35,8 @@ OF, DISK = "intercloud:of", "intercloud:disk"
 KEY = "intercloud:key="
 """Begins a network's tag: the key that it has between sites."""
 
+AWAY = "intercloud:away:"
+"""Begins tags of a port whose server runs elsewhere: what the port had until then."""
+
 ROOT = "root"
 """Name of the disk that a server boots from."""

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from zlib import crc32
 
+from intercloud.clouds.openstack.aside import ASIDE, before, is_away, tags_away, tags_back
 from intercloud.clouds.openstack.door import Door
 from intercloud.clouds.openstack.names import KEY, OURS
 from intercloud.errors import AddressTaken, CloudError, NotFound, QuotaReached
@@ -73,16 +74,17 @@ def show_rule(rule: Rule) -> str:
 
 def read_nic(port: Any, network: str, groups: Mapping[str, str]) -> Nic:
     """A port as the model has it. groups: id of a security group → its name."""
-    pairs = (f"{pair['ip_address']} {pair.get('mac_address', '')}".strip() for pair in port.allowed_address_pairs or ())
+    wanted = before(port.tags if is_away(port.tags) else tags_away(port))
+    pairs = (f"{pair['ip_address']} {pair.get('mac_address', '')}".strip() for pair in wanted["allowed_address_pairs"])
     own = f" {port.mac_address}"
     addresses = [fixed["ip_address"] for fixed in port.fixed_ips or ()]
     return Nic(
         network,
         port.mac_address,
         addresses[0] if addresses else "",
-        tuple(sorted(groups[each] for each in port.security_group_ids or () if each in groups)),
+        tuple(sorted(groups[each] for each in wanted["security_group_ids"] if each in groups)),
         tuple(sorted(pair.removesuffix(own) for pair in pairs)),
-        port.is_port_security_enabled is not False,
+        wanted["is_port_security_enabled"],
     )
 
 
@@ -296,6 +298,21 @@ class Networks:
             if port.name != name:
                 self.door.network.update_port(port.id, name=name)
 
+    def step_aside(self, ports: Iterable[Any]) -> None:
+        """Let nothing be delivered to ports whose server runs elsewhere."""
+        for port in ports:
+            if port.is_port_security_enabled is None:
+                continue  # this cloud knows no other ports
+            if not is_away(port.tags):
+                self.door.network.set_tags(port, tags_away(port))
+            self.door.network.update_port(port.id, **ASIDE)
+
+    def step_back(self, ports: Iterable[Any]) -> None:
+        """Make ports that have stepped aside again what they were."""
+        for port in [each for each in ports if is_away(each.tags)]:
+            self.door.network.update_port(port.id, **before(port.tags))
+            self.door.network.set_tags(port, tags_back(port.tags))
+
     def with_floating(self, ports: Iterable[Any]) -> dict[str, tuple[Any, Any]]:
         """Those of these ports that have a floating IP: id of the port → the port and its floating IP."""
         floating = {each.port_id: each for each in self._floating()}
@@ -308,12 +325,12 @@ class Networks:
         """
         for port, floating in ports:
             if self.door.network.find_port(port.id) is not None:
+                self.step_back([port])
                 continue
             made = self.door.network.create_port(
                 network_id=port.network_id, name=f"{OURS}{server}:{port.mac_address}", mac_address=port.mac_address,
                 fixed_ips=[{"ip_address": fixed["ip_address"]} for fixed in port.fixed_ips],
-                security_group_ids=port.security_group_ids, allowed_address_pairs=port.allowed_address_pairs,
-                is_port_security_enabled=port.is_port_security_enabled,
+                **before(port.tags if is_away(port.tags) else tags_away(port)),
             )  # fmt: skip
             self.door.network.update_ip(floating.id, port_id=made.id)
 
@@ -328,7 +345,9 @@ class Networks:
         for subnet in [each for each in made if each.description == OURS]:
             with suppress(CloudError):  # in use
                 self.door.network.delete_subnet(subnet.id)
-        for group in [each for each in self.groups().values() if each.description == OURS]:
+        ports = self.door.network.ports(project_id=self.door.project)
+        wanted = {number for port in ports for number in before(port.tags)["security_group_ids"]}
+        for group in [each for each in self.groups().values() if each.description == OURS and each.id not in wanted]:
             with suppress(CloudError):  # in use
                 self.door.network.delete_security_group(group.id)
 

@@ -221,6 +221,7 @@ class OpenStackCloud:
                 self.servers.prepare_keys(cluster.keys)
                 self.servers.prepare_server_groups(cluster.server_groups)
                 ports = [self.networks.make_port(server.name, nic) for nic in server.nics]
+                self.networks.step_aside(ports)  # its server runs where it did until it is adopted, or started here
             blank = self.contents.blank(server.hardware, quick=waits == FOR_CONTENT)
             made = self.servers.make_place(cluster, server, ports, self.volumes.blank(server, blank), waits)
             self._made[made.id] = server
@@ -238,6 +239,7 @@ class OpenStackCloud:
         """Boot a server; a place boots from what has arrived, or else from its image."""
         server = self.servers.get(name)
         self.servers.disclaim(server)
+        self.networks.step_back(self.networks.ports(server))
         if not waits(server):
             self.servers.start(server)
             return
@@ -250,9 +252,13 @@ class OpenStackCloud:
         if not waits(server):
             self.servers.stop(server)
 
-    def adopt_server(self, name: str) -> None:
+    def adopt_server(self, name: str, *, elsewhere: bool = False) -> None:
         """Record that a server is an ordinary one: no snapshot of it is left."""
         server = self.servers.get(name)
+        if elsewhere:
+            self.networks.step_aside(self.networks.ports(server))
+            return
+        self.networks.step_back(self.networks.ports(server))
         self.servers.disclaim(server)
         if waits(server) == FOR_MEMORY:
             self.servers.settle(server)

@@ -46,6 +46,8 @@ def thaw(world: World, servers: Iterable[str]) -> None:
         if memory.wait_ended(ENDS) == "completed":
             _give_up(world, moving)
         moving.source.qmp.execute("cont")
+        if world.notes.commit is not Commit.NO:  # it was taken for one that runs elsewhere
+            world.source.adopt_server(moving.name)
 
     world.each(go_on, servers)
     if world.notes.commit is Commit.MAYBE:  # none of these has crossed, and they switch over together

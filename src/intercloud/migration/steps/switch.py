@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 
 from intercloud.clouds.port import ServerState
-from intercloud.errors import MonitorError
+from intercloud.errors import IntercloudError, MonitorError
 from intercloud.migration.gang import Gang, Member
 from intercloud.migration.settle import Commit
 from intercloud.migration.world import Moving, World
@@ -24,12 +24,28 @@ def switch_over(world: World, servers: Iterable[str]) -> None:
     world.notes.commit = Commit.YES
     gang.commit()
     world.announce()
+    let_go(world, servers)
     world.notes.cutover = gang.cutover
     gang.tell_events()
     for member in gang.members:
         moving = world.moving[member.name]
         moving.notes.last_sample = member.sample
         _note(world, moving, member)
+
+
+def let_go(world: World, servers: Iterable[str]) -> None:
+    """Let the source's network know that servers run elsewhere. Without that, what is beside them waits for release."""
+
+    def tell(moving: Moving) -> None:
+        if world.is_lost(moving.source):
+            return
+        try:
+            world.source.adopt_server(moving.name, elsewhere=True)
+        except IntercloudError as error:
+            lack = f"{world.plan.source} may go on to deliver to {moving.name} there until that is released: {error}"
+            world.notes.trouble.append(lack)
+
+    world.each(tell, servers)
 
 
 def _note(world: World, moving: Moving, member: Member) -> None:
@@ -60,3 +76,4 @@ def let_run(world: World, servers: Iterable[str]) -> None:
     world.announce()
     for name in servers:
         world.notes.timeline.mark(name, "resumed", time.monotonic())
+    let_go(world, servers)
