@@ -82,6 +82,7 @@ class Failing(MovesCase):
         (db,) = source.compute.servers()
         return source, target, source.boot_id(db)
 
+    @needs.long
     def test_what_is_in_the_way_is_told_before_anything_is_changed(self) -> None:
         source, target, boot = self.started()
         for in_the_way, words in REFUSALS.items():

@@ -221,7 +221,7 @@ class OpenStackCloud:
                 self.servers.prepare_keys(cluster.keys)
                 self.servers.prepare_server_groups(cluster.server_groups)
                 ports = [self.networks.make_port(server.name, nic) for nic in server.nics]
-                self.networks.step_aside(ports)  # its server runs where it did until it is adopted, or started here
+            self.networks.step_aside(ports)  # its server runs where it did until it is adopted, or started here
             blank = self.contents.blank(server.hardware, quick=waits == FOR_CONTENT)
             made = self.servers.make_place(cluster, server, ports, self.volumes.blank(server, blank), waits)
             self._made[made.id] = server
