@@ -366,7 +366,8 @@ class CloudContract(unittest.TestCase):
         before = self.source.cluster("tests")
         for elsewhere in (True, True, False, False):
             self.source.adopt_server("one", elsewhere=elsewhere)
-        self.assertEqual(self.source.cluster("tests"), before)
+            self.assertEqual(self.source.cluster("tests"), before)
+            self.assertEqual(self.source.server_state("one"), ServerState.RUNNING)
         self.source.adopt_server("one", elsewhere=True)
         self.source.stop_server("one")
         self.source.start_server("one")

@@ -19,6 +19,8 @@ from tests import needs
 
 from intercloud.bootstrap.wiring import open_cloud
 from intercloud.clouds.lab import bridge, net
+from intercloud.clouds.openstack.names import AWAY
+from intercloud.clouds.openstack.provider import OpenStackCloud
 from intercloud.clouds.run import command_line, inside, kill, run
 from intercloud.endpoints.result import CONFIG, RESULT, ProbeConfig, ProbeResult
 from intercloud.model.server import Nic
@@ -53,16 +55,43 @@ class Routers(MovesCase):
             told = [open_cloud(load(self.config), host.name).about().routers for host in HOSTS]
         self.assertEqual(told, [(Nic("shop", port.mac_address, GATEWAY),), ()])
 
+    def test_a_port_that_has_stepped_aside_becomes_what_it_was(self) -> None:
+        tenant = Tenant(self, HOSTS[0])
+        shop = named(tenant.network.networks(), PROJECT)
+        subnet = tenant.network.create_subnet(network_id=shop.id, ip_version=4, cidr="10.50.0.0/24")
+        self.addCleanup(tenant.network.delete_subnet, subnet)
+        pair = {"ip_address": "10.50.0.128/25", "mac_address": "52:54:00:50:00:77"}
+        port = tenant.network.create_port(network_id=shop.id, allowed_address_pairs=[pair])
+        self.addCleanup(tenant.network.delete_port, port)
+        tenant.network.set_tags(port, ["mine"])
+        self.enterContext(patch.dict(os.environ, self.environment))
+        cloud = open_cloud(load(self.config), HOSTS[0].name)
+        assert isinstance(cloud, OpenStackCloud)
+
+        def seen() -> tuple[Any, ...]:
+            found = tenant.network.get_port(port.id)
+            has = (found.security_group_ids, found.allowed_address_pairs, found.is_port_security_enabled)
+            return (*has, [tag for tag in found.tags if not tag.startswith(AWAY)])
+
+        before = seen()
+        self.assertEqual(before[1:], ([pair], True, ["mine"]))
+        self.assertEqual(len(before[0]), 1)
+        for act, wanted in ((cloud.networks.step_aside, ([], [], False, ["mine"])), (cloud.networks.step_back, before)):
+            for _ in range(2):  # a killed program's successor does it again
+                act([tenant.network.get_port(port.id)])
+                self.assertEqual(seen(), wanted)
+        self.assertEqual(tenant.network.get_port(port.id).tags, ["mine"])
+
     @needs.long
     def test_a_floating_ip_goes_on_across_the_wan(self) -> None:
         source, target = self.booted("web", gateway=GATEWAY)
         address = self.published(source, "web")
         for here, there in ((source, target), (target, source)):
-            with self.subTest(to=there.host.name), self.probe(address) as seen:
+            with self.probe(address) as seen:
                 self.moved("live", here.host.name, there.host.name)
                 self.reaches(address)
             (result,) = seen
-            self.assertEqual((result.udp["web"].duplicated, result.broken), (0, 0), result)
+            self.assertEqual((result.udp["web"].duplicated, result.broken), (0, 0), f"to {there.host.name}: {result}")
 
     def reaches(self, address: str) -> None:
         run(inside(OUTSIDE, ["ping", "-c", "1", "-W", "2", address]))

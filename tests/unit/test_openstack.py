@@ -13,7 +13,7 @@ from openstack.network.v2.security_group_rule import SecurityGroupRule
 from openstack.network.v2.subnet import Subnet
 
 from intercloud.clouds.openstack import images, networks
-from intercloud.clouds.openstack.aside import ASIDE, before, is_away, tags_away, tags_back
+from intercloud.clouds.openstack.aside import ASIDE, is_away, own, tags_away, tags_back
 from intercloud.clouds.openstack.domain import aliases, incoming, layout, node, receiving
 from intercloud.clouds.openstack.door import Door, translate
 from intercloud.clouds.openstack.images import describe, hardware
@@ -231,15 +231,14 @@ class PortsAside(unittest.TestCase):
             "security_group_ids": ["g1", "g2"],
             "allowed_address_pairs": [{"ip_address": "10.0.0.0/24", "mac_address": "52:54:00:00:00:01"}],
         }
-        for options in (was, ASIDE):
-            tags = tags_away(Port(tags=["mine"], **options))
-            with self.subTest(tags=tags):
-                self.assertTrue(is_away(tags))
-                self.assertEqual(before(tags), options)
-                self.assertEqual(tags_back(tags), ["mine"])
-
-    def test_another_port_is_not_away(self) -> None:
-        self.assertFalse(is_away(["mine"]))
+        for options in (was, dict(ASIDE)):
+            port = Port(tags=["mine"], **options)
+            away = Port(tags=tags_away(port), **ASIDE)
+            with self.subTest(tags=away.tags):
+                self.assertEqual((is_away(port), is_away(away)), (False, True))
+                self.assertEqual((own(port), own(away)), (options, options))
+                self.assertEqual(tags_away(away), away.tags)
+                self.assertEqual(tags_back(away), ["mine"])
 
 
 class Images(unittest.TestCase):

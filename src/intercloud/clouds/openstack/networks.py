@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from zlib import crc32
 
-from intercloud.clouds.openstack.aside import ASIDE, before, is_away, tags_away, tags_back
+from intercloud.clouds.openstack.aside import ASIDE, is_away, own, tags_away, tags_back
 from intercloud.clouds.openstack.door import Door
 from intercloud.clouds.openstack.names import KEY, OURS
 from intercloud.errors import AddressTaken, CloudError, NotFound, QuotaReached
@@ -74,17 +74,17 @@ def show_rule(rule: Rule) -> str:
 
 def read_nic(port: Any, network: str, groups: Mapping[str, str]) -> Nic:
     """A port as the model has it. groups: id of a security group → its name."""
-    wanted = before(port.tags if is_away(port.tags) else tags_away(port))
-    pairs = (f"{pair['ip_address']} {pair.get('mac_address', '')}".strip() for pair in wanted["allowed_address_pairs"])
-    own = f" {port.mac_address}"
+    has = own(port)
+    pairs = (f"{pair['ip_address']} {pair.get('mac_address', '')}".strip() for pair in has["allowed_address_pairs"])
+    mine = f" {port.mac_address}"
     addresses = [fixed["ip_address"] for fixed in port.fixed_ips or ()]
     return Nic(
         network,
         port.mac_address,
         addresses[0] if addresses else "",
-        tuple(sorted(groups[each] for each in wanted["security_group_ids"] if each in groups)),
-        tuple(sorted(pair.removesuffix(own) for pair in pairs)),
-        wanted["is_port_security_enabled"],
+        tuple(sorted(groups[each] for each in has["security_group_ids"] if each in groups)),
+        tuple(sorted(pair.removesuffix(mine) for pair in pairs)),
+        has["is_port_security_enabled"],
     )
 
 
@@ -303,15 +303,14 @@ class Networks:
         for port in ports:
             if port.is_port_security_enabled is None:
                 continue  # this cloud knows no other ports
-            if not is_away(port.tags):
-                self.door.network.set_tags(port, tags_away(port))
+            self.door.network.set_tags(port, tags_away(port))
             self.door.network.update_port(port.id, **ASIDE)
 
     def step_back(self, ports: Iterable[Any]) -> None:
         """Make ports that have stepped aside again what they were."""
-        for port in [each for each in ports if is_away(each.tags)]:
-            self.door.network.update_port(port.id, **before(port.tags))
-            self.door.network.set_tags(port, tags_back(port.tags))
+        for port in filter(is_away, ports):
+            self.door.network.update_port(port.id, **own(port))
+            self.door.network.set_tags(port, tags_back(port))
 
     def with_floating(self, ports: Iterable[Any]) -> dict[str, tuple[Any, Any]]:
         """Those of these ports that have a floating IP: id of the port → the port and its floating IP."""
@@ -330,7 +329,7 @@ class Networks:
             made = self.door.network.create_port(
                 network_id=port.network_id, name=f"{OURS}{server}:{port.mac_address}", mac_address=port.mac_address,
                 fixed_ips=[{"ip_address": fixed["ip_address"]} for fixed in port.fixed_ips],
-                **before(port.tags if is_away(port.tags) else tags_away(port)),
+                **own(port),
             )  # fmt: skip
             self.door.network.update_ip(floating.id, port_id=made.id)
 
@@ -346,7 +345,7 @@ class Networks:
             with suppress(CloudError):  # in use
                 self.door.network.delete_subnet(subnet.id)
         ports = self.door.network.ports(project_id=self.door.project)
-        wanted = {number for port in ports for number in before(port.tags)["security_group_ids"]}
+        wanted = {number for port in ports for number in own(port)["security_group_ids"]}
         for group in [each for each in self.groups().values() if each.description == OURS and each.id not in wanted]:
             with suppress(CloudError):  # in use
                 self.door.network.delete_security_group(group.id)

@@ -46,7 +46,7 @@ def thaw(world: World, servers: Iterable[str]) -> None:
         if memory.wait_ended(ENDS) == "completed":
             _give_up(world, moving)
         moving.source.qmp.execute("cont")
-        if world.notes.commit is not Commit.NO:  # it was taken for one that runs elsewhere
+        if world.notes.commit is not Commit.NO:  # it may have been taken for one that runs elsewhere
             world.source.adopt_server(moving.name)
 
     world.each(go_on, servers)
