@@ -167,25 +167,37 @@ class Tenant:
 
     def sweep(self) -> None:
         """Delete what moves have brought, whatever became of them."""
-        for server in self.compute.servers():
-            self.compute.unlock_server(server)
-            self.compute.delete_server(server)
-            self.compute.wait_for_delete(server, interval=1, wait=60)
-        for port in self.network.ports():
-            if not (port.device_owner or "").startswith("network:"):
-                self.network.delete_port(port)
-        for subnet in self.network.subnets():
-            self.network.delete_subnet(subnet)
-        for group in self.network.security_groups():
-            if group.name != "default":
-                self.network.delete_security_group(group)
-        for snapshot in self.storage.snapshots():
-            self.storage.delete_snapshot(snapshot)
-            self.storage.wait_for_delete(snapshot, interval=0.5, wait=60)
-        for volume in self.storage.volumes():
-            self.storage.wait_for_status(volume, interval=0.5, wait=60)
-            self.storage.delete_volume(volume)
-            self.storage.wait_for_delete(volume, interval=0.5, wait=60)
-        images: Any = self.cloud.image
-        for image in images.images(owner=self.cloud.current_project_id):
-            images.delete_image(image)
+        sweep(self.cloud)
+
+
+def sweep(cloud: Connection) -> None:
+    """Delete everything that a project holds but its networks and what came with it."""
+    compute: Any = cloud.compute
+    network: Any = cloud.network
+    storage: Any = cloud.block_storage
+    images: Any = cloud.image
+    for server in compute.servers():
+        compute.unlock_server(server)
+        compute.delete_server(server)
+        compute.wait_for_delete(server, interval=1, wait=60)
+    for port in network.ports():
+        if not (port.device_owner or "").startswith("network:"):
+            network.delete_port(port)
+    for subnet in network.subnets():
+        network.delete_subnet(subnet)
+    for group in network.security_groups():
+        if group.name != "default":
+            network.delete_security_group(group)
+    for snapshot in storage.snapshots():
+        storage.delete_snapshot(snapshot)
+        storage.wait_for_delete(snapshot, interval=0.5, wait=60)
+    for volume in storage.volumes():
+        storage.wait_for_status(volume, interval=0.5, wait=60)
+        storage.delete_volume(volume)
+        storage.wait_for_delete(volume, interval=0.5, wait=60)
+    for group in compute.server_groups():
+        compute.delete_server_group(group)
+    for key in compute.keypairs():
+        compute.delete_keypair(key)
+    for image in images.images(owner=cloud.current_project_id):
+        images.delete_image(image)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
 
+from tenant import sweep
 from testbed import user
 from testbed.host import enter
 from testbed.layout import HOSTS, PASSWORD, PROVIDER, Host
@@ -31,7 +32,10 @@ VLAN = 102
 
 
 def prepare(host: Host) -> None:
-    """Make a project with a small quota, a user, a network of its own and the flavors; safe to repeat."""
+    """Make a project with a small quota, a user, a network of its own and the flavors; safe to repeat.
+
+    What tests that were killed have left in it goes: the clouds outlive them.
+    """
     with connect(host) as operator:
         keystone: Any = operator.identity
         compute: Any = operator.compute
@@ -45,15 +49,16 @@ def prepare(host: Host) -> None:
             name = f"contract-{vcpus}-128"
             if named(compute.flavors(), name) is None:
                 compute.create_flavor(name=name, ram=128, vcpus=vcpus, disk=1)
-        if named(network.networks(), "net1") is None:
-            segment = {"provider_physical_network": PROVIDER, "provider_segmentation_id": VLAN}
-            made = network.create_network(
-                name="net1", project_id=project.id, provider_network_type="vlan", mtu=1400, **segment
-            )
-            network.create_subnet(
-                network_id=made.id, project_id=project.id, ip_version=4, cidr="10.60.0.0/24", gateway_ip=None,
-                allocation_pools=[{"start": "10.60.0.200", "end": "10.60.0.250"}],
-            )  # fmt: skip
+        segment = {"provider_physical_network": PROVIDER, "provider_segmentation_id": VLAN}
+        net1 = named(network.networks(), "net1") or network.create_network(
+            name="net1", project_id=project.id, provider_network_type="vlan", mtu=1400, **segment
+        )
+        with connect(host, PROJECT, PROJECT) as tenant:
+            sweep(tenant)
+        network.create_subnet(
+            network_id=net1.id, project_id=project.id, ip_version=4, cidr="10.60.0.0/24", gateway_ip=None,
+            allocation_pools=[{"start": "10.60.0.200", "end": "10.60.0.250"}],
+        )  # fmt: skip
 
 
 @needs.long
