@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from intercloud.clouds.lab import lab, net
+from intercloud.clouds.lab import emulator, lab, net
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import Accelerator
 from intercloud.clouds.openstack.receiver.build import receiver
 from intercloud.clouds.run import inside, run
 from intercloud.errors import IntercloudError
-from testbed import files, host, hub, network, qemu, services, user
+from testbed import files, host, hub, network, services, user
 from testbed.layout import HOSTS, LAB, OPERATOR, ROOT, VENV, Host
 
 BEGAN = time.monotonic()
@@ -32,7 +32,7 @@ def seed(cloud: Host, *steps: str) -> None:
 
 def up_cloud(cloud: Host) -> None:
     """Bring one cloud up, from whatever there is of it."""
-    mounts = qemu.places()
+    mounts = emulator.places(LAB.cache)
     new = not services.prepared(cloud)
     host.connect(cloud)
     network.connect(cloud)

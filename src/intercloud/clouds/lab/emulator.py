@@ -50,6 +50,16 @@ def _own_version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
+def places(cache: Path) -> dict[Path, Path]:
+    """What libvirt shall see → the newer one's file or folder instead; nothing where this computer's own is well."""
+    if not needed(cache):
+        return {}
+    newer = fetch(cache)
+    (modules,) = (newer / "usr/lib").glob("*/qemu")
+    seen = (newer / "usr/bin" / PROGRAM, newer / "usr/share/qemu", modules)
+    return {Path("/", path.relative_to(newer)): path for path in seen}
+
+
 def prepare(cache: Path, tell: Callable[[str], object]) -> None:
     """Fetch the newer one where it is needed and can be had; else this computer's own runs the guests."""
     if needed(cache) and not folder(cache).exists():
