@@ -14,6 +14,8 @@ LAST_PAGE = Seconds(600.0)
 """Longest time for the pages that follow a post-copy."""
 BOOT = Seconds(120.0)
 """Longest time for the application to answer after the last server has been started."""
+AGAIN = Seconds(5.0)
+"""For one that was not: longer than a lost SYN takes to be sent again, so that one lost packet is no verdict."""
 FINISHES = ("completed", "device", "postcopy-active", "postcopy-paused", "postcopy-recover")
 
 
@@ -56,9 +58,9 @@ def verify(world: World, servers: Iterable[str]) -> None:
 
 
 def _application(world: World) -> tuple[str, ...]:
-    """Ask the application; one that was booted gets the time for it."""
+    """Ask the application, again where something is missing; one that was booted gets the time for it."""
     booted = any(moving.notes.booted for moving in world.moving.values())
-    deadline = time.monotonic() + (BOOT if booted else 0)
+    deadline = time.monotonic() + (BOOT if booted else AGAIN)
     while (problems := world.check_application(not booted)) and time.monotonic() < deadline:
         time.sleep(0.5)
     return problems
