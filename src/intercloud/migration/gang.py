@@ -78,7 +78,8 @@ class Member:
         if self.sample is None or sample.passes > self.sample.passes:
             self.round_size, self.round_at = sample.remaining, now
         if self.sample is None:
-            self.rounds_before, self.sent_before = sample.passes, sample.transferred
+            # the second round has all that was written during the first: no measure of what one costs
+            self.rounds_before, self.sent_before = max(2, sample.passes), sample.transferred
         self.sample = sample
         if self.postcopy:  # what it has not sent follows after the switch
             return Standing(Bytes(0), Bytes(0), Seconds(0), Seconds(0), 1)
@@ -87,7 +88,7 @@ class Member:
             self.round_size,
             Seconds(now - self.round_at),
             Seconds(self.round_size * 8 / share),
-            sample.passes - self.rounds_before,
+            max(0, sample.passes - self.rounds_before),
             sample.transferred > self.sent_before + AWAKE,
             sample.status == "pre-switchover",
         )
@@ -119,18 +120,20 @@ class Gang:
         Raises NotConverging when no moment with a blackout under max_blackout comes; the servers run on.
         """
         share = BitsPerSecond(self.link / len(self.members))
-        began = time.monotonic()
+        began = told = time.monotonic()
         for member in self.members:
             member.look(share)
             member.memory.release()
         while True:
             standings = [member.look(share) for member in self.members]
-            waited = Seconds(time.monotonic() - began)
+            now = time.monotonic()
+            told = told if all(each.rounds for each in standings) else now
+            waited = Seconds(now - told)
             expected = blackout(standings, self.link, OVERHEAD)
-            log.info("approach %.3f s: %s", waited, [(s.rounds, s.remaining, int(s.unsent)) for s in standings])
+            log.info("approach %.3f s: %s", now - began, [(s.rounds, s.remaining, int(s.unsent)) for s in standings])
             if freeze_now(standings, waited) and (expected <= max_blackout or any(s.stopped for s in standings)):
                 return
-            if waited > LONGEST_APPROACH:
+            if now - began > LONGEST_APPROACH:
                 raise NotConverging(
                     f"the gang's expected blackout stays at {expected:.2f} s, {max_blackout:.2f} s are allowed; "
                     "raise max_blackout_ms, or move fewer servers at a time"

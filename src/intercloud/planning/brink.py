@@ -10,6 +10,8 @@ from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 BRINK = Bytes(8 * MIB)
 """A round that begins with less than this is held: the rest is a matter of the switchover."""
+LONGEST_SECOND = Seconds(2.0)
+"""A second round that takes no longer is left to the approach."""
 SHRINKING = 0.8
 """A round that begins with less than this part of the one before is progress worth another round."""
 STUCK = 3
@@ -33,6 +35,17 @@ class Allowed:
     share: BitsPerSecond
     max_blackout: Seconds
     postcopy: bool
+
+
+def is_near(left: Bytes, dirty_rate: float | None, since: Seconds, share: BitsPerSecond) -> bool:
+    """Whether what is left of a first round, and what was written meanwhile, are a matter of the switchover already.
+
+    Its approach goes on round by round, which shrink where the guest writes at most half of what it may send.
+    dirty_rate: bytes a second, measured in this round; None: not known. since: seconds that it has taken.
+    """
+    if dirty_rate is None or dirty_rate * 8 > share / 2:
+        return False
+    return (left + dirty_rate * since) * 8 <= share * LONGEST_SECOND
 
 
 def next_move(rounds: Sequence[Bytes], allowed: Allowed, catchup: Catchup) -> Next:

@@ -55,7 +55,7 @@ def blackout(standings: Sequence[Standing], bandwidth: BitsPerSecond, overhead: 
 
 
 def freeze_now(standings: Sequence[Standing], waited: Seconds) -> bool:
-    """Decide whether this is the moment. waited: seconds since the approach began.
+    """Decide whether this is the moment. waited: seconds since each has begun a round that tells what one costs.
 
     A server that stopped by itself decides for all: it must not stand still alone.
     """

@@ -18,7 +18,7 @@ from intercloud.model.server import Disk
 from intercloud.transfer import seedfilter
 from intercloud.transfer.digest import LiveDisk, gentle_thread
 from intercloud.transfer.qmp import Event, Json, Promise, Qmp
-from intercloud.units import Bytes
+from intercloud.units import Bytes, Seconds
 
 STALL = 30.0
 """Seconds without a single block moved after which a mirror counts as stuck."""
@@ -111,6 +111,10 @@ class Mirror:
             all(job["ready"] for job in jobs),
             Bytes(sum(self._sent(job) for job in jobs)),
         )
+
+    def wait_step(self, timeout: Seconds) -> None:
+        """Wait until one more of them is in step, or for timeout seconds."""
+        self.source.wait_quietly(lambda event: event.name == "BLOCK_JOB_READY", timeout, self.source.mark())
 
     def _sent(self, job: Json) -> int:
         passed = seedfilter.sent(self.here, str(job["device"]).removeprefix(MIRROR))

@@ -11,24 +11,30 @@ SAMPLE = 1
 """Seconds that the hypervisor watches the guest's pages."""
 
 
-def measure_dirty_rate(monitor: Qmp) -> float:
-    """Return bytes a second, after some more than SAMPLE seconds in which the guest runs on."""
+def begin(monitor: Qmp) -> None:
+    """Begin to measure, unless that is under way: SAMPLE seconds later `measured` tells."""
     if monitor.execute("query-dirty-rate")["status"] != "measuring":
         monitor.execute("calc-dirty-rate", calc_time=SAMPLE)
+
+
+def measure_dirty_rate(monitor: Qmp) -> float:
+    """Return bytes a second, after some more than SAMPLE seconds in which the guest runs on."""
+    begin(monitor)
     deadline = time.monotonic() + SAMPLE + 10
     while time.monotonic() < deadline:
         time.sleep(0.1)
-        if (rate := _measured(monitor)) is not None:
+        if (rate := measured(monitor)) is not None:
             return rate
     raise MonitorError(f"{monitor.name}: the hypervisor did not finish measuring how fast the guest writes")
 
 
 def last_dirty_rate(monitor: Qmp) -> float:
     """Return bytes a second as they were measured last; measure them if they never were."""
-    rate = _measured(monitor)
+    rate = measured(monitor)
     return measure_dirty_rate(monitor) if rate is None else rate
 
 
-def _measured(monitor: Qmp) -> float | None:
+def measured(monitor: Qmp) -> float | None:
+    """Return bytes a second of the last measurement; None while it goes on, or when there was none."""
     answer = monitor.execute("query-dirty-rate")
     return cast("int", answer["dirty-rate"]) * MIB if answer["status"] == "measured" else None

@@ -1,7 +1,7 @@
 import unittest
 
 from intercloud.model.strategy import Catchup
-from intercloud.planning.brink import BRINK, MOST_ROUNDS, Allowed, Next, next_move
+from intercloud.planning.brink import BRINK, MOST_ROUNDS, Allowed, Next, is_near, next_move
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 SHARE = BitsPerSecond(100e6)
@@ -9,6 +9,18 @@ SHARE = BitsPerSecond(100e6)
 
 def move(*mib: float, postcopy: bool = True, catchup: Catchup = Catchup.AUTO_CONVERGE) -> Next:
     return next_move([Bytes(int(each * MIB)) for each in mib], Allowed(SHARE, Seconds(1.0), postcopy), catchup)
+
+
+class Near(unittest.TestCase):
+    def test_what_is_left_and_what_was_written_meanwhile_count_together(self) -> None:
+        for left, rate, since, near in ((1, 0, 9.0, True), (1, 3, 7.0, True), (1, 3, 9.0, False), (25, 0, 1.0, False)):
+            self.assertIs(is_near(Bytes(left * MIB), rate * MIB, Seconds(since), SHARE), near)
+
+    def test_what_does_not_shrink_by_itself_is_not_near(self) -> None:
+        self.assertFalse(is_near(Bytes(0), 7 * MIB, Seconds(0), SHARE))
+
+    def test_nothing_is_near_whose_writing_is_not_known(self) -> None:
+        self.assertFalse(is_near(Bytes(0), None, Seconds(0), SHARE))
 
 
 class NextMove(unittest.TestCase):

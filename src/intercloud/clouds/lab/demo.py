@@ -1,6 +1,7 @@
 """The demonstration: a shop of three tiers, and a customer in the office."""
 
 import sys
+from collections.abc import Iterable
 
 from intercloud.clouds.lab.guest.drive import user_data
 from intercloud.clouds.run import inside, run
@@ -35,12 +36,12 @@ def cluster(image: Image) -> Cluster:
     return Cluster("shop", (NETWORK,), tuple(servers), HEALTH, (OPEN,))
 
 
-def heat(client: str, mib: int, rate: int = 0) -> None:
+def heat(client: str, mib: int, rate: float = 0, addresses: Iterable[str] = tuple(TIERS.values())) -> None:
     """Let every server rewrite that many MiB for ever; 0 stops it. client: a namespace of the lab's.
 
     rate: MiB a second; 0: as fast as it can. Raises CloudError when a server does not answer or has no room.
     """
-    for address in TIERS.values():
+    for address in addresses:
         url = f"http://{address}:8080/hot?mib={mib}&rate={rate}"
         post = f"import urllib.request as u; u.urlopen(u.Request({url!r}, method='POST'), timeout=20).read()"
         run(inside(client, [sys.executable, "-c", post]), timeout=60)

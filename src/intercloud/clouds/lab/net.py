@@ -58,7 +58,12 @@ def add_namespace(name: str, sysctls: Mapping[str, str] = SYSCTLS) -> None:
     if not path.exists():
         run(["ip", "netns", "add", name])
     run(["ip", "-n", name, "link", "set", "lo", "up"])
-    run(inside(name, ["sysctl", "-q", "-w", *(f"{key}={value}" for key, value in sysctls.items())]))
+    set_sysctls(name, sysctls)
+
+
+def set_sysctls(namespace: str, sysctls: Mapping[str, str]) -> None:
+    """Set a namespace's kernel parameters."""
+    run(inside(namespace, ["sysctl", "-q", "-w", *(f"{key}={value}" for key, value in sysctls.items())]))
 
 
 def links(namespace: str) -> frozenset[str]:

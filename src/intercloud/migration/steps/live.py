@@ -10,7 +10,7 @@ from intercloud.errors import NotConverging, TransferError
 from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Catchup
-from intercloud.planning.brink import Allowed, Next, next_move
+from intercloud.planning.brink import Allowed, Next, is_near, next_move
 from intercloud.planning.strategy import catch_up
 from intercloud.transfer import layout, pace
 from intercloud.transfer.memory import TAIL, Memory
@@ -63,7 +63,7 @@ def mirror_disks(world: World, servers: Iterable[str]) -> None:
                 world.progress(moving.name, "disks", sample.total)(sample.done)
                 if sample.ready:
                     return
-                time.sleep(TELL)
+                mirror.wait_step(TELL)
 
     world.each(copy, servers)
 
@@ -83,6 +83,7 @@ def copy_memory(world: World, servers: Iterable[str]) -> None:
             memory.start(
                 moving.landing().memory_uri, throttle=catchup is not Catchup.NONE, postcopy=limits.allow_postcopy
             )
+            pace.begin(moving.source.qmp)
             _to_the_brink(world, moving, memory, Allowed(share, limits.max_blackout, limits.allow_postcopy))
 
     world.each(copy, servers)
@@ -92,6 +93,7 @@ def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed
     rounds: list[Bytes] = []  # what each round from the second on began with
     bursts = memory.bursts()
     watch = StallWatch(f"{moving.name}: memory")
+    began = time.monotonic()
     while True:
         sample = memory.sample()
         watch.see(sample.transferred)
@@ -118,5 +120,10 @@ def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed
         left = sample.remaining if bursts and not rounds else 0
         if 0 < left < TAIL:
             memory.hold()  # before it ends: in the time that a command takes, an idle guest may go round and be stopped
+            written = pace.measured(moving.source.qmp)
+            if is_near(Bytes(left), written, Seconds(time.monotonic() - began), allowed.share):
+                rest = sample.total / (sample.total - left)  # of it, as much is zeros as of the others
+                moving.notes.first_round = moving.notes.first_round or Bytes(round(sample.unique * rest))
+                return
         if memory.wait_round(len(rounds) + 2, OFTEN if TAIL <= left < NEAR else TELL):
             memory.hold()  # before anything else: an idle guest's round is over in some 20 ms
