@@ -25,8 +25,11 @@ check: install ## formatting, lint, types, directions of imports, budgets
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/python -m unittest -q tests.unit.test_house
 
-bench: install ## move the cluster ten times there and back, over both tunnels, idle and busy; prints the table
-	$(SUDO) .venv/bin/python benchmarks/moves.py
+bench: install .venv/installed-bench ## measure side by side with what people use, quickly; prints tables, writes a page
+	$(SUDO) .venv/bin/python -m benchmarks --quick
+
+bench-full: install .venv/installed-bench ## the same with every scenario and ten samples of each; some hours
+	$(SUDO) .venv/bin/python -m benchmarks
 
 chaos: install ## inject 200 faults into moves, one each, and count what is lost, left or stuck; some two hours
 	$(SUDO) .venv/bin/python -m benchmarks.chaos
@@ -53,8 +56,12 @@ install: .venv/installed ## Debian packages and the Python environment in .venv
 	@bash scripts/install.sh "$(SUDO)" "$(PYTHON)"
 	@touch $@
 
+.venv/installed-bench: benchmarks/packages.txt .venv/installed
+	@bash scripts/packages.sh "$(SUDO)" benchmarks/packages.txt
+	@touch $@
+
 .venv-openstack/installed: testbed/packages.txt testbed/requirements.txt testbed/constraints.txt testbed/install.sh
 	@bash testbed/install.sh "$(SUDO)" "$(PYTHON)"
 	@touch $@
 
-.PHONY: help demo test check bench chaos lab-up lab-down openstack-up openstack-down test-openstack install
+.PHONY: help demo test check bench bench-full chaos lab-up lab-down openstack-up openstack-down test-openstack install

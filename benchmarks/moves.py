@@ -1,165 +1,179 @@
-"""Moves of the whole demo cluster there and back, in a lab of its own: what clients see, as medians and as each sample.
+"""The benchmarks that move servers: B1 idle, B2 busy, B3 far away, B4 the queue, B5 clusters, B7 end to end, B10 cold.
 
-    make bench                                       both tunnels, idle and with hot sets, 10 moves each
-    .venv/bin/python benchmarks/moves.py --help
-
-A sample that fails is a sample. Compare ratios between machines, never milliseconds.
+Two of them are the scenarios that users name: "single VM" and "clustered VMs".
 """
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar, cast
 
+from benchmarks import fleet
+from benchmarks.contenders import intercloud, qemu, virsh
+from benchmarks.contenders.guests import Guests
+from benchmarks.harness import Lane, Scenario
+from benchmarks.memories import distinct_bytes
+from benchmarks.ratios import derive
+from benchmarks.result import Measured, Setting
+from benchmarks.segment import SETTINGS, Segment
+from benchmarks.stage import UNLIMITED_MBIT, Stage, Wan
 from intercloud.clouds.lab import demo
+from intercloud.model.server import Cluster
+from intercloud.units import MIB
 
-LAB = "bench"
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
-MOVE_TIMEOUT = 300.0
-Report = dict[str, object]
-ROWS: dict[str, tuple[str, Callable[[dict], float | None]]] = {  # type: ignore[type-arg]
-    "TCP connections broken": ("", lambda r: r["probe"]["tcp"]["broken"]),
-    "writes lost": ("", lambda r: r["probe"]["writes"]["lost"]),
-    "HTTP requests failed": ("", lambda r: r["probe"]["http"]["failed"]),
-    "UDP packets lost": ("", lambda r: r["probe"]["udp"]["lost"]),
-    "UDP packets duplicated": ("", lambda r: r["probe"]["udp"]["duplicated"]),
-    "longest blackout of a server": ("ms", lambda r: 1e3 * max(s["blackout_s"] for s in r["servers"])),
-    "its ratio to the limit": ("", lambda r: max(s["ratio_to_limit"] for s in r["servers"])),
-    "split window": ("ms", lambda r: 1e3 * r["split_window_s"]),
-    "split window / longest blackout": ("", lambda r: r["split_window_s"] / max(s["blackout_s"] for s in r["servers"])),
-    "split window / limit": ("", lambda r: r["split_window_s"] / r["servers"][0]["limit_s"]),
-    "reconfiguration, all switches": ("ms", lambda r: 1e3 * r["reconfiguration_s"]),
-    "reconfiguration / barrier, worst switch": (
-        "",
-        lambda r: max(
-            time / r["barrier_rtt_s"][site]
-            for site, time in r["reconfiguration_per_switch_s"].items()
-            if r["barrier_rtt_s"].get(site)
-        ),
-    ),
-    "migration time": ("s", lambda r: r["migration_time_s"]),
-    "bytes sent / bytes that had to be": (
-        "",
-        lambda r: sum(s["bytes_sent"] for s in r["servers"]) / sum(s["unique_bytes"] for s in r["servers"]),
-    ),
-    "load average": ("", lambda r: r["environment"]["load"][0]),
-}
+F = TypeVar("F", intercloud.Fleet, Guests, virsh.Libvirt)
+CONTENDERS = ("intercloud", "qemu", "virsh", "ovn", "cold")
 
 
-class Bench:
-    """A lab, the command, and the samples so far."""
+class Players:
+    """The fleets of all contenders, of as many servers as are wanted now; booted when they are first wanted."""
 
-    def __init__(self, folder: str) -> None:
-        self.config = Path(folder, "config.json")
-        self.config.write_text(
-            json.dumps({"lab": {"name": LAB}, "migration": {"state": f"{folder}/runs", "keep_seeds": False}})
-        )
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.segment = Segment(stage)
+        self.segment.learn()
+        self.count = 0
+        self._fleets: dict[str, intercloud.Fleet | Guests] = {}
 
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Run intercloud on the lab."""
-        command = [sys.executable, "-m", "intercloud.cli.main", *words, "--config", str(self.config)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=MOVE_TIMEOUT, check=False)
+    def gather(self, count: int) -> None:
+        """From now on there are that many servers in each fleet."""
+        if count != self.count:
+            self.down()
+            self.count = count
 
-    def up(self, *words: str) -> None:
-        """Bring the lab up with these settings."""
-        done = self.run("lab", "up", *words)
-        if done.returncode:
-            sys.exit(f"bench: {done.stderr}")
+    def down(self) -> None:
+        """End all fleets."""
+        while self._fleets:
+            _, each = self._fleets.popitem()
+            each.down()
 
-    def heat(self, mib: int) -> None:
-        """Let every server rewrite a hot set for ever (0: stop)."""
-        demo.heat(f"ic-{LAB}-office--client", mib)
+    def fleets(self) -> list[intercloud.Fleet | Guests]:
+        """Those that have been booted."""
+        return [*self._fleets.values()]
 
-    def move(self, source: str, target: str) -> Report:
-        """Move once; a failure is a sample too."""
-        done = self.run("migrate", "--source", source, "--target", target, "--output", "json", "--quiet")
-        if not done.stdout:
-            return {"status": "refused", "message": done.stderr}
-        report: dict = json.loads(done.stdout)  # type: ignore[type-arg]
-        if report["probe"]:
-            report["probe"].pop("streams")  # hundreds of gaps each; the figures stay
-        return report
+    def ours(self) -> intercloud.Fleet:
+        """The fleet in the clouds."""
+        return self._booted("ours", partial(intercloud.Fleet, self.stage))
 
+    def plain(self) -> Guests:
+        """The fleet of plain QEMU."""
+        return self._booted("plain", partial(Guests, self.stage, self.segment))
 
-def measure(bench: Bench, options: argparse.Namespace) -> list[dict[str, object]]:
-    """Measure every cell; prints a line for each move."""
-    cells: list[dict[str, object]] = []
-    for tunnel in options.tunnels.split(","):
-        bench.up("--tunnel", tunnel, "--wan-delay", options.wan_delay)
-        for hot in map(int, options.hot.split(",")):
-            bench.heat(hot)
-            samples = []
-            for number in range(options.moves):
-                source, target = ("lab-a", "lab-b") if number % 2 == 0 else ("lab-b", "lab-a")
-                samples.append(bench.move(source, target))
-                what = f"{tunnel}, hot set {hot} MiB, move {number + 1}"
-                print(f"{what}: {brief(samples[-1])}", file=sys.stderr, flush=True)
-            if options.moves % 2:
-                bench.move("lab-b", "lab-a")
-            cells.append({"tunnel": tunnel, "hot_mib": hot, "wan_delay": options.wan_delay, "samples": samples})
-        bench.heat(0)
-    return cells
+    def libvirt(self) -> virsh.Libvirt:
+        """The fleet of libvirt."""
+        return self._booted("libvirt", partial(virsh.Libvirt, self.stage, self.segment))
 
+    def _booted(self, owner: str, make: Callable[[Cluster, str], F]) -> F:
+        if owner not in self._fleets:
+            made = make(fleet.cluster(self.stage.image, self.count), owner)
+            self._fleets[owner] = made
+            made.up()
+            intercloud.wait_for(made.prefix, made.fleet)
+            made.tell("stop")
+        return cast("F", self._fleets[owner])
 
-def brief(sample: Report) -> str:
-    """One line of one sample."""
-    if sample["status"] != "completed":
-        return f"{sample['status']}: {sample['message']}"
-    words = ("UDP packets lost", "split window", "longest blackout of a server")
-    return ", ".join(f"{word} {ROWS[word][1](sample):.0f} {ROWS[word][0]}".strip() for word in words)
-
-
-def table(cells: Iterable[dict[str, object]]) -> str:
-    """Medians with their ranges, a column for each cell."""
-    cells = list(cells)
-    heads = [f"{c['tunnel']}, hot {c['hot_mib']} MiB, {c['wan_delay']}" for c in cells]
-    lines = ["| median (range) | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
-    good = [[s for s in c["samples"] if s["status"] == "completed"] for c in cells]  # type: ignore[attr-defined]
-    counts = [f"{len(g)} of {len(c['samples'])}" for g, c in zip(good, cells, strict=True)]  # type: ignore[arg-type]
-    lines.append("| moves completed | " + " | ".join(counts) + " |")
-    for name, (unit, figure) in ROWS.items():
-        shown = []
-        for samples in good:
-            values = [value for sample in samples if (value := figure(sample)) is not None]
-            shown.append(spread(values) if values else "-")
-        lines.append(f"| {name}{f', {unit}' if unit else ''} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
+    def lane(self, contender: str) -> Lane:
+        """Give a contender's lane."""
+        ways = {
+            "qemu": qemu.Way(),
+            "qemu sequential": qemu.Way(parallel=False),
+            "qemu post-copy": qemu.Way(postcopy=True),
+            "ovn": qemu.Way(ovn=True),
+        }
+        if contender in ways:
+            return Lane(contender, qemu.mover(self.plain(), ways[contender]), qemu.SETTINGS | SETTINGS)
+        if contender == "virsh":
+            return Lane(contender, virsh.mover(self.libvirt()), virsh.SETTINGS | SETTINGS)
+        words = OURS[contender]
+        return Lane(contender, intercloud.mover(self.ours(), *words), {"command": f"migrate {' '.join(words)}".strip()})
 
 
-def spread(values: list[float]) -> str:
-    """'3.2 (1.0-7.5)'."""
-    return f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})"
+OURS: Mapping[str, tuple[str, ...]] = {"intercloud": (), "cold": ("--strategy", "cold"), "warm": ("--strategy", "warm")}
 
 
-def main() -> None:
-    """Measure, print the table, keep every sample."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--moves", type=int, default=10)
-    parser.add_argument("--tunnels", default="vxlan,gre")
-    parser.add_argument("--hot", default="0,2", help="hot sets in MiB, one cell each")
-    parser.add_argument("--wan-delay", default="5ms")
-    options = parser.parse_args()
-    began = datetime.now(UTC)
-    with tempfile.TemporaryDirectory(prefix="intercloud-") as folder:
-        bench = Bench(folder)
+@dataclass(frozen=True)
+class Moves:
+    """One scenario of moves.
+
+    hot_mib: rewritten by each server for ever, at rho times what the link carries; None: as fast as it can.
+    """
+
+    benchmark: str
+    contenders: Sequence[str]
+    servers: int = 1
+    wan: Wan = field(default_factory=Wan)
+    tunnel: str = "vxlan"
+    hot_mib: int = 0
+    rho: float | None = None
+    name: str = ""
+
+    def settings(self) -> dict[str, Setting]:
+        """As it is written down."""
+        unlimited = self.wan.rate_mbit >= UNLIMITED_MBIT
+        found: dict[str, Setting] = {
+            "name": self.name or None,
+            "servers": self.servers,
+            "images": "same" if self.servers > 1 else None,
+            "rate_mbit": "unlimited" if unlimited else self.wan.rate_mbit,
+            "delay_ms": self.wan.delay_ms,
+            "tunnel": self.tunnel,
+            "mtu": demo.NETWORK.mtu,
+            "memory_mib": demo.MEMORY // MIB,
+            "disk_mib": demo.DISK // MIB,
+            "hot_mib": self.hot_mib,
+            "rho": self.rho,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def scenario(self, players: Players) -> Scenario:
+        """Give it to the harness."""
+        return Scenario(self.benchmark, self.settings(), partial(self._open, players))
+
+    @contextmanager
+    def _open(self, players: Players) -> Iterator[Sequence[Lane]]:
+        players.stage.hold(self.wan, self.tunnel)
+        players.gather(self.servers)
+        lanes = [players.lane(contender) for contender in self.contenders]
+        facts: dict[str, float] = {}
+        if "intercloud" in self.contenders and self.servers > 1:
+            facts["distinct_bytes"] = distinct_bytes(players.ours())
+        self._heat(players, self.hot_mib)
         try:
-            cells = measure(bench, options)
+            yield [replace(lane, measure=partial(_derived, lane.measure, facts)) for lane in lanes]
         finally:
-            bench.run("lab", "down")
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"moves-{began:%Y%m%d-%H%M%S}.json"
-    content = {"version": 1, "began": began.isoformat(), "cpus": os.cpu_count(), "cells": cells}
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    print(table(cells))
-    print(f"\nevery sample: {path.relative_to(ROOT)}")
+            self._heat(players, 0)
+
+    def _heat(self, players: Players, mib: int) -> None:
+        if not self.hot_mib:
+            return
+        rate = 0 if self.rho is None else self.rho * self.wan.rate_mbit * 1e6 / 8 / MIB
+        for each in players.fleets():
+            with each.awake():
+                demo.heat(each.client, mib, rate, fleet.addresses(each.fleet).values())
 
 
-if __name__ == "__main__":
-    main()
+def _derived(measure: Callable[[], Measured], facts: dict[str, float]) -> Measured:
+    measured = measure()
+    return replace(measured, figures=derive({**measured.figures, **facts}))
+
+
+def scenarios(players: Players, quick: bool) -> list[Scenario]:
+    """Give all scenarios, or those that suffice for a first look."""
+    slow, office, busy = Wan(400), Wan(400, 5), Wan(200)
+    single = Moves("B1", CONTENDERS, name="single VM")
+    idle = Moves("B1", ("intercloud", "qemu"), wan=slow)
+    hot = Moves("B2", ("intercloud", "qemu", "virsh"), wan=busy, hot_mib=1)
+    clustered = Moves("B7", CONTENDERS, servers=3, wan=office, name="clustered VMs")
+    gangs = [Moves("B5", ("intercloud", "qemu", "qemu sequential"), servers=n, wan=slow) for n in (1, 2, 4, 8)]
+    if quick:
+        chosen = [single, idle, hot, clustered, gangs[2]]
+    else:
+        sweep = [
+            Moves("B2", ("intercloud", "qemu", "qemu post-copy"), wan=busy, hot_mib=32, rho=rho)
+            for rho in (0.25, 0.5, 0.75, 0.9, 1.2)
+        ]
+        far = [Moves("B3", ("intercloud", "qemu"), wan=Wan(200, delay)) for delay in (0, 5, 25, 50, 100)]
+        gre = replace(clustered, tunnel="gre", contenders=("intercloud",), name="")
+        chosen = [single, idle, hot, *sweep, *far, *gangs[1:], clustered, gre]
+    return [each.scenario(players) for each in sorted(chosen, key=lambda each: each.servers)]

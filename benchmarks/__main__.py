@@ -1,0 +1,120 @@
+"""Measure everything side by side: `python -m benchmarks [--quick]`. Needs root; prints tables, keeps every sample.
+
+Writes benchmarks/results/bench-DATE.json and a page of the same name, scenario by scenario: a run that is stopped has
+what it has.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import cutover, moves, page, table
+from benchmarks.harness import Scenario, run
+from benchmarks.result import Cell, Machine, Result, to_json
+from benchmarks.stage import Stage, stage
+from intercloud.clouds.lab.accel import accelerator
+from intercloud.clouds.lab.emulator import emulator
+from intercloud.clouds.lab.provider import platform as guests_platform
+from intercloud.clouds.run import run as output_of
+from intercloud.errors import IntercloudError
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+SAMPLES, QUICK = 10, 3
+
+
+def main() -> int:
+    """Measure, print, write down."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help=f"fewer scenarios, {QUICK} samples each: a first look")
+    parser.add_argument("--samples", type=int, metavar="N", help=f"of each cell; default {SAMPLES}, quick {QUICK}")
+    parser.add_argument("--only", metavar="B1,B6", help="these benchmarks alone")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="default: benchmarks/results/bench-DATE.json")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.error("root is needed: labs are made of network namespaces")
+    began = datetime.now(UTC)
+    path = options.output or RESULTS / f"bench-{began:%Y%m%d-%H%M%S}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = options.samples or (QUICK if options.quick else SAMPLES)
+    with stage() as made:
+        about = machine(made)
+        cells: list[Cell] = []
+        try:
+            for scenario in wanted(made, options.quick, options.only):
+                cells += run([scenario], samples)
+                result = Result(
+                    began,
+                    datetime.now(UTC),
+                    revision(),
+                    options.quick or samples < SAMPLES,
+                    samples,
+                    about,
+                    tuple(cells),
+                )
+                path.write_text(to_json(result))
+        except KeyboardInterrupt:
+            sys.stderr.write("stopped; what was measured is kept\n")
+    if not cells:
+        sys.stderr.write("nothing was measured\n")
+        return 1
+    path.with_suffix(".html").write_text(page.render(result))
+    print(table.render(result))
+    print(f"\nevery sample: {path}\npage: {path.with_suffix('.html')}")
+    return 0
+
+
+def wanted(made: Stage, quick: bool, only: str | None) -> Iterator[Scenario]:
+    """Choose the scenarios. Those of the network alone come first: no guest runs then."""
+    chosen = None if only is None else {name.strip().upper() for name in only.split(",")}
+    for scenario in cutover.scenarios(quick):
+        if chosen is None or scenario.benchmark in chosen:
+            yield scenario
+    players = moves.Players(made)
+    for scenario in moves.scenarios(players, quick):
+        if chosen is None or scenario.benchmark in chosen:
+            yield scenario
+
+
+def machine(made: Stage) -> Machine:
+    """Describe this computer, and what takes part."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    runs = emulator(made.spec.cache)
+    versions = {
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "qemu": guests_platform(runs).hypervisor,
+        "open vswitch": _version("ovs-vswitchd"),
+        "libvirt": _version("libvirtd"),
+    }
+    return Machine(
+        os.cpu_count() or 1,
+        next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"),
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        str(accelerator(made.spec.cache)),
+        versions,
+    )
+
+
+def _version(program: str) -> str:
+    try:
+        return output_of([program, "--version"]).splitlines()[0].split()[-1]
+    except IntercloudError:
+        return "not installed"
+
+
+def revision() -> str | None:
+    """Name what was measured."""
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
