@@ -19,7 +19,7 @@ from intercloud.errors import NotConverging
 from intercloud.migration.world import Moving, together
 from intercloud.model.strategy import Catchup
 from intercloud.planning.switchover import Standing, blackout, freeze_now
-from intercloud.transfer import digest
+from intercloud.transfer import digest, pace
 from intercloud.transfer.memory import Memory, MemorySample
 from intercloud.transfer.mirror import Mirror
 from intercloud.transfer.qmp import Qmp
@@ -42,7 +42,7 @@ FLUSH = Seconds(10.0)
 class Member:
     """One server of the gang, with what it takes to switch it over; the monitors stay open meanwhile.
 
-    nodes: of its disks at the target, as digest.lasting tells.
+    nodes: of its disks at the target, as digest.lasting tells. rate: bytes a second that it writes, if that is known.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Member:
     nodes: Mapping[str, bool]
     postcopy: bool
     bitmap: str
+    rate: float | None = None
     source_mark: int = 0
     target_mark: int = 0
     rounds_before: int = 0
@@ -68,6 +69,7 @@ class Member:
         source, target = moving.source.qmp, moving.target.qmp
         nodes = digest.lasting(target, moving.target.monitor)
         member = Member(moving.name, source, target, moving.memory, moving.mirror, nodes, postcopy, bitmap)
+        member.rate = pace.measured(source)
         member.source_mark, member.target_mark = source.mark(), target.mark()
         return member
 
@@ -75,7 +77,9 @@ class Member:
         """Ask how it stands."""
         now = time.monotonic()
         sample = self.memory.sample()
-        if self.sample is None or sample.passes > self.sample.passes:
+        if sample.passes == 1:  # QEMU has not looked yet at what was written since it began
+            self.round_size, self.round_at = self._written(sample), 0.0
+        elif self.sample is None or sample.passes > self.sample.passes:
             self.round_size, self.round_at = sample.remaining, now
         if self.sample is None:
             # the second round has all that was written during the first: no measure of what one costs
@@ -92,6 +96,9 @@ class Member:
             sample.transferred > self.sent_before + AWAKE,
             sample.status == "pre-switchover",
         )
+
+    def _written(self, sample: MemorySample) -> Bytes:
+        return sample.total if self.rate is None else min(sample.total, Bytes(round(self.rate * sample.elapsed)))
 
 
 @dataclass
@@ -131,7 +138,9 @@ class Gang:
             waited = Seconds(now - told)
             expected = blackout(standings, self.link, OVERHEAD)
             log.info("approach %.3f s: %s", now - began, [(s.rounds, s.remaining, int(s.unsent)) for s in standings])
-            if freeze_now(standings, waited) and (expected <= max_blackout or any(s.stopped for s in standings)):
+            if freeze_now(standings, waited, self.link) and (
+                expected <= max_blackout or any(s.stopped for s in standings)
+            ):
                 return
             if now - began > LONGEST_APPROACH:
                 raise NotConverging(

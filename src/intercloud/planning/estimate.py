@@ -78,11 +78,12 @@ def crossing(size: int, path: WanPath) -> Seconds:
 
 
 def _live(cluster: Cluster, path: WanPath, overhead: Seconds) -> tuple[Seconds, str]:
-    """All are frozen at once when SMALL is left, or what a hot set costs at best: that is not known beforehand."""
+    """All are frozen when what crosses in SMALL is left, or what a hot set costs at best: that is not known now."""
     state = Bytes(DEVICE_STATE * len(cluster.servers))
+    small = Bytes(round(path.rate / 8 * SMALL))
     return (
-        blackout_limit(SMALL, state, path.rate, Seconds(path.rtt / 2), overhead),
-        f"at least, for the last {show_bytes(SMALL)} of memory and {show_bytes(state)} of devices at "
+        blackout_limit(small, state, path.rate, Seconds(path.rtt / 2), overhead),
+        f"at least, for the last {show_bytes(small)} of memory and {show_bytes(state)} of devices at "
         f"{show_rate(path.rate)}, {show_seconds(path.rtt / 2)} of way, {show_seconds(overhead)} to change flows, "
         "load and resume; longer for servers that write much",
     )

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
-SMALL = Bytes(1_000_000)
-"""A sum of bytes not worth waiting to shrink: 20 ms of a 400 Mbit/s link, less than the rest of a switchover."""
+SMALL = Seconds(0.020)
+"""What crosses in this time is not worth waiting to shrink: it is less than the rest of a switchover. On a fast link an
+idle guest would run dry meanwhile, and be stopped by QEMU before its traffic is turned."""
 LAST = Bytes(256 * 1024)
 """A round that begins with less may be the one after which QEMU finds next to nothing and stops the guest itself."""
 PATIENCE = Seconds(0.5)
@@ -54,7 +55,7 @@ def blackout(standings: Sequence[Standing], bandwidth: BitsPerSecond, overhead: 
     return Seconds(sum(each.unsent for each in standings) * 8 / bandwidth + overhead)
 
 
-def freeze_now(standings: Sequence[Standing], waited: Seconds) -> bool:
+def freeze_now(standings: Sequence[Standing], waited: Seconds, link: BitsPerSecond) -> bool:
     """Decide whether this is the moment. waited: seconds since each has begun a round that tells what one costs.
 
     A server that stopped by itself decides for all: it must not stand still alone.
@@ -63,10 +64,13 @@ def freeze_now(standings: Sequence[Standing], waited: Seconds) -> bool:
         return True
     if not all(each.awake for each in standings):
         return False
+    unsent, small = sum(each.unsent for each in standings), link / 8 * SMALL
+    if unsent <= small:
+        return True
     if any(each.rounds and each.round_size < LAST for each in standings):
         return True  # it would stop by itself within moments
     if not all(each.rounds for each in standings):
         return False
     least = sum(each.round_size for each in standings)  # what a hot set costs at best
-    accepted = max(SMALL, 1.1 * least) * (1 + max(0.0, waited - PATIENCE) / PATIENCE)
-    return sum(each.unsent for each in standings) <= accepted
+    accepted = max(small, 1.1 * least) * (1 + max(0.0, waited - PATIENCE) / PATIENCE)
+    return unsent <= accepted

@@ -10,7 +10,7 @@ from typing import cast
 
 from intercloud.errors import TransferError
 from intercloud.transfer.qmp import Event, Json, Qmp
-from intercloud.units import MIB, Bytes, Seconds
+from intercloud.units import Bytes, Seconds
 
 UNLIMITED = 2**40
 """Bytes a second: more than any link. QEMU reads 0 as 'no limit' in some releases only."""
@@ -19,9 +19,6 @@ TRUSTED_ROUNDS = 50
 HOLD = 10
 """Bytes a second at the brink: one in each of QEMU's windows. So whatever is sent ends a window, and only once in each
 QEMU looks at what the guest has dirtied: an idle guest has nothing between two looks in a row, and would be stopped."""
-TAIL = Bytes(2 * MIB)
-"""Of the first round. In a window a held server sends what it gathers before it writes to its socket: from QEMU 8.2 on
-some 32 pages, so this takes a second or two, before it one page."""
 SWITCHOVER = "avail-switchover-bandwidth"
 """What QEMU reckons with for its stop, from release 8.2 on."""
 LESS_THAN_A_PAGE = 2048 * 1000
@@ -32,7 +29,10 @@ UNDER_WAY = ("setup", "active", "pre-switchover")
 
 @dataclass(frozen=True)
 class MemorySample:
-    """What query-migrate says. transferred, remaining, total: bytes; passes: rounds begun; downtime: QEMU's own."""
+    """What query-migrate says. transferred, remaining, total: bytes; passes: rounds begun; downtime: QEMU's own.
+
+    elapsed: since it began.
+    """
 
     status: str
     transferred: Bytes
@@ -42,6 +42,7 @@ class MemorySample:
     unique: Bytes
     downtime: Seconds | None
     error: str | None
+    elapsed: Seconds = Seconds(0)
 
     @property
     def failed(self) -> bool:
@@ -64,6 +65,7 @@ def read_sample(answer: Json) -> MemorySample:
         Bytes(ram.get("normal", 0) * (page + 8) + ram.get("duplicate", 0) * 9),
         None if downtime is None else Seconds(cast("float", downtime) / 1000),
         cast("str | None", answer.get("error-desc")),
+        Seconds(cast("float", answer.get("total-time", 0)) / 1000),
     )
 
 
@@ -95,9 +97,10 @@ class Memory:
         self.source, self.target = source, target
         self._since = source.mark()  # rounds that were told before are those of an earlier transfer
 
-    def start(self, uri: str, *, throttle: bool, postcopy: bool) -> None:
+    def start(self, uri: str, bandwidth: float | None, *, throttle: bool, postcopy: bool) -> None:
         """Begin to copy while the guest runs, unless that is under way. uri: the target, as both sides know it.
 
+        bandwidth: bytes a second until it is released; None: as much as there is.
         throttle: let QEMU slow the guest down; postcopy: make it possible. Both sides' capabilities must agree, so
         they are set here, together.
         """
@@ -113,7 +116,7 @@ class Memory:
         # again at what the guest has dirtied, and find all of that only after the stop.) What crosses in it is some
         # pages, and an idle guest has no more left; where QEMU can be told another figure, it is less than a page.
         less = {SWITCHOVER: LESS_THAN_A_PAGE} if self.bursts() else {}
-        limits = {"max-bandwidth": UNLIMITED, "downtime-limit": 1, **less}
+        limits = {"max-bandwidth": round(bandwidth or UNLIMITED), "downtime-limit": 1, **less}
         self.source.execute("migrate-set-parameters", **limits)
         self.target.execute("migrate-incoming", uri=uri)
         self.source.execute("migrate", uri=uri)
@@ -138,7 +141,11 @@ class Memory:
         return self.source.wait_quietly(begun, timeout, self._since) is not None
 
     def bursts(self) -> bool:
-        """Whether a held server sends so much at a time that the end of its first round can be held: see TAIL."""
+        """Whether a held server sends so much at a time that the end of its first round can be held.
+
+        In a window that is what it gathers before it writes to its socket: from QEMU 8.2 on some 32 pages, before it
+        one.
+        """
         return SWITCHOVER in self.source.execute("query-migrate-parameters")
 
     def hold(self) -> None:

@@ -1,7 +1,18 @@
 import unittest
 
 from intercloud.model.strategy import Catchup
-from intercloud.planning.brink import BRINK, MOST_ROUNDS, Allowed, Next, is_near, next_move
+from intercloud.planning.brink import (
+    BRINK,
+    MOST_ROUNDS,
+    SHORTEST_ROUND,
+    TAIL,
+    Allowed,
+    Next,
+    Pacing,
+    is_near,
+    next_move,
+    pacing,
+)
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 SHARE = BitsPerSecond(100e6)
@@ -21,6 +32,19 @@ class Near(unittest.TestCase):
 
     def test_nothing_is_near_whose_writing_is_not_known(self) -> None:
         self.assertFalse(is_near(Bytes(0), None, Seconds(0), SHARE))
+
+
+class FirstRound(unittest.TestCase):
+    def test_a_slow_link_is_not_slowed_down(self) -> None:
+        self.assertEqual(pacing(Bytes(128 * MIB), BitsPerSecond(100e6)), Pacing(None, TAIL))
+        self.assertEqual(pacing(Bytes(128 * MIB), BitsPerSecond(400e6)), Pacing(None, Bytes(2_500_000)))
+
+    def test_the_faster_the_link_the_more_is_left_to_be_held(self) -> None:
+        self.assertEqual(pacing(Bytes(8192 * MIB), BitsPerSecond(10e9)), Pacing(None, Bytes(62_500_000)))
+
+    def test_a_small_memory_on_a_fast_link_takes_long_enough_to_be_seen(self) -> None:
+        paced = pacing(Bytes(128 * MIB), BitsPerSecond(19e9))
+        self.assertEqual(paced, Pacing(128 * MIB / SHORTEST_ROUND, Bytes(64 * MIB)))
 
 
 class NextMove(unittest.TestCase):

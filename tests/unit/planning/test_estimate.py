@@ -29,7 +29,7 @@ class Estimates(unittest.TestCase):
 
     def test_live_stands_still_for_the_last_bytes_the_state_the_way_and_the_overhead(self) -> None:
         found = estimate(CLUSTER, [], Strategy.LIVE, PATH, OVERHEAD)
-        self.assertAlmostEqual(found.blackout_s, (SMALL + 2 * DEVICE_STATE) / 1e8 + 0.005 + OVERHEAD)
+        self.assertAlmostEqual(found.blackout_s, SMALL + 2 * DEVICE_STATE / 1e8 + 0.005 + OVERHEAD)
         self.assertIn("longer for servers that write much", found.blackout_basis)
 
     def test_cold_carries_no_memory_and_stands_still_for_its_disks(self) -> None:

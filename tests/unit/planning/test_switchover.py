@@ -1,6 +1,6 @@
 import unittest
 
-from intercloud.planning.switchover import LAST, PATIENCE, SMALL, Standing, blackout, freeze_now
+from intercloud.planning.switchover import LAST, PATIENCE, Standing, blackout, freeze_now
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
 LINK = BitsPerSecond(400e6)
@@ -27,37 +27,44 @@ class Unsent(unittest.TestCase):
 class Freeze(unittest.TestCase):
     def test_idle_servers_are_frozen_when_each_has_begun_a_round(self) -> None:
         ready, not_yet = standing(300_000, 300_000), standing(3_000_000, 3_000_000, rounds=0)
-        self.assertTrue(freeze_now([ready, ready], Seconds(0)))
-        self.assertFalse(freeze_now([ready, not_yet], Seconds(0)))
+        self.assertTrue(freeze_now([ready, ready], Seconds(0), LINK))
+        self.assertFalse(freeze_now([ready, not_yet], Seconds(0), LINK))
 
     def test_a_server_that_stopped_by_itself_decides_for_all(self) -> None:
         late = standing(3_000_000, 3_000_000, rounds=0)
-        self.assertTrue(freeze_now([late, standing(0, 0, stopped=True)], Seconds(0)))
+        self.assertTrue(freeze_now([late, standing(0, 0, stopped=True)], Seconds(0), LINK))
 
     def test_one_that_is_about_to_run_dry_decides_for_all_that_are_awake(self) -> None:
         dry = standing(LAST // 2, LAST // 2)
         for awake in (True, False):
             other = standing(900_000, 1_000_000, rounds=0, awake=awake)
-            self.assertEqual(freeze_now([dry, other], Seconds(0)), awake)
+            self.assertEqual(freeze_now([dry, other], Seconds(0), LINK), awake)
 
     def test_a_hot_set_is_accepted_at_what_it_costs_at_best(self) -> None:
         hot = standing(2_000_000, 2_000_000)
-        self.assertTrue(freeze_now([hot, hot, hot], Seconds(0)))
+        self.assertTrue(freeze_now([hot, hot, hot], Seconds(0), LINK))
 
     def test_a_moment_in_which_more_is_left_than_that_is_not_taken(self) -> None:
         worse = standing(1_900_000, 2_000_000, age=0.03)
         self.assertGreater(worse.unsent, 1.1 * 2_000_000)
-        self.assertFalse(freeze_now([worse], Seconds(0)))
+        self.assertFalse(freeze_now([worse], Seconds(0), LINK))
 
     def test_waiting_makes_it_less_choosy_so_that_it_ends(self) -> None:
         worse = standing(1_900_000, 2_000_000, age=0.03)
-        self.assertTrue(freeze_now([worse], Seconds(2 * PATIENCE)))
+        self.assertTrue(freeze_now([worse], Seconds(2 * PATIENCE), LINK))
+
+    def test_next_to_nothing_is_not_waited_for_even_in_a_first_round(self) -> None:
+        for left, now in ((900_000, True), (1_100_000, False)):
+            first = standing(left, 0, rounds=0)
+            self.assertIs(freeze_now([first], Seconds(0), LINK), now)
+        asleep = standing(0, 0, rounds=0, awake=False)
+        self.assertFalse(freeze_now([asleep], Seconds(0), LINK))
 
 
 class Blackout(unittest.TestCase):
     def test_all_that_is_unsent_crosses_one_link(self) -> None:
-        gang = [standing(SMALL, SMALL)] * 3
-        self.assertAlmostEqual(blackout(gang, LINK, Seconds(0.03)), 3 * SMALL * 8 / LINK + 0.03)
+        gang = [standing(1_000_000, 1_000_000)] * 3
+        self.assertAlmostEqual(blackout(gang, LINK, Seconds(0.03)), 3 * 1_000_000 * 8 / LINK + 0.03)
 
 
 if __name__ == "__main__":

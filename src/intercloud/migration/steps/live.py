@@ -10,10 +10,10 @@ from intercloud.errors import NotConverging, TransferError
 from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Catchup
-from intercloud.planning.brink import Allowed, Next, is_near, next_move
+from intercloud.planning.brink import TAIL, Allowed, Next, Pacing, is_near, next_move, pacing
 from intercloud.planning.strategy import catch_up
 from intercloud.transfer import layout, pace
-from intercloud.transfer.memory import TAIL, Memory
+from intercloud.transfer.memory import Memory
 from intercloud.transfer.mirror import StallWatch
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
@@ -21,8 +21,8 @@ MOST_LANDINGS = 3
 """Times that places at the target are made in one run, after crashes; then something is wrong with them."""
 TELL = Seconds(0.1)
 """Seconds between two looks at a transfer while the guest runs."""
-NEAR, OFTEN = 8 * TAIL, Seconds(0.01)
-"""How near the end of its first round one is looked at more often, and how often."""
+NEAR, OFTEN = 8, Seconds(0.01)
+"""How many tails before the end of its first round one is looked at more often, and how often."""
 
 
 def land(world: World, servers: Iterable[str]) -> None:
@@ -80,16 +80,21 @@ def copy_memory(world: World, servers: Iterable[str]) -> None:
         moving.choose(catchup, why)
         with world.notes.timeline.phase(moving.name, "memory"):
             memory = moving.memory
+            paced = pacing(moving.server.memory, world.plan.path.rate)
             memory.start(
-                moving.landing().memory_uri, throttle=catchup is not Catchup.NONE, postcopy=limits.allow_postcopy
+                moving.landing().memory_uri,
+                paced.bandwidth,
+                throttle=catchup is not Catchup.NONE,
+                postcopy=limits.allow_postcopy,
             )
-            pace.begin(moving.source.qmp)
-            _to_the_brink(world, moving, memory, Allowed(share, limits.max_blackout, limits.allow_postcopy))
+            if moving.server.memory * 8 / share > pace.SAMPLE:  # else what was measured before is new enough
+                pace.begin(moving.source.qmp)
+            _to_the_brink(world, moving, memory, paced, Allowed(share, limits.max_blackout, limits.allow_postcopy))
 
     world.each(copy, servers)
 
 
-def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed) -> None:
+def _to_the_brink(world: World, moving: Moving, memory: Memory, paced: Pacing, allowed: Allowed) -> None:
     rounds: list[Bytes] = []  # what each round from the second on began with
     bursts = memory.bursts()
     watch = StallWatch(f"{moving.name}: memory")
@@ -118,12 +123,15 @@ def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed
                 return
             memory.release()
         left = sample.remaining if bursts and not rounds else 0
-        if 0 < left < TAIL:
-            memory.hold()  # before it ends: in the time that a command takes, an idle guest may go round and be stopped
+        # Before it ends: in the time that a command takes, an idle guest may go round and be stopped.
+        if 0 < left < paced.tail:
             written = pace.measured(moving.source.qmp)
             if is_near(Bytes(left), written, Seconds(time.monotonic() - began), allowed.share):
+                memory.hold()
                 rest = sample.total / (sample.total - left)  # of it, as much is zeros as of the others
                 moving.notes.first_round = moving.notes.first_round or Bytes(round(sample.unique * rest))
                 return
-        if memory.wait_round(len(rounds) + 2, OFTEN if TAIL <= left < NEAR else TELL):
+        if 0 < left < TAIL:
+            memory.hold()
+        if memory.wait_round(len(rounds) + 2, OFTEN if paced.tail <= left < NEAR * paced.tail else TELL):
             memory.hold()  # before anything else: an idle guest's round is over in some 20 ms
