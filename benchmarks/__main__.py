@@ -7,9 +7,10 @@ what it has.
 import argparse
 import os
 import platform
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from intercloud.errors import IntercloudError
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SAMPLES, QUICK = 10, 3
+KNOWN = ("B1", "B2", "B3", "B5", "B6", "B7")
 
 
 def main() -> int:
@@ -36,8 +38,15 @@ def main() -> int:
     parser.add_argument("--only", metavar="B1,B6", help="these benchmarks alone")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="default: benchmarks/results/bench-DATE.json")
     options = parser.parse_args()
+    chosen = set(KNOWN) if options.only is None else {name.strip().upper() for name in options.only.split(",")}
     if os.geteuid() != 0:
         parser.error("root is needed: labs are made of network namespaces")
+    if strange := chosen - set(KNOWN):
+        parser.error(f"--only: there is no {', '.join(sorted(strange))}; there are {', '.join(KNOWN)}")
+    if options.samples is not None and options.samples < 1:
+        parser.error("--samples: at least one is needed")
+    if shutil.which("virsh") is None:
+        parser.error("libvirt, one of the contenders, is not installed; `make bench` installs it")
     began = datetime.now(UTC)
     path = options.output or RESULTS / f"bench-{began:%Y%m%d-%H%M%S}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +55,7 @@ def main() -> int:
         about = machine(made)
         cells: list[Cell] = []
         try:
-            for scenario in wanted(made, options.quick, options.only):
+            for scenario in wanted(made, options.quick, chosen):
                 cells += run([scenario], samples)
                 result = Result(
                     began,
@@ -69,16 +78,11 @@ def main() -> int:
     return 0
 
 
-def wanted(made: Stage, quick: bool, only: str | None) -> Iterator[Scenario]:
+def wanted(made: Stage, quick: bool, chosen: Collection[str]) -> Iterator[Scenario]:
     """Choose the scenarios. Those of the network alone come first: no guest runs then."""
-    chosen = None if only is None else {name.strip().upper() for name in only.split(",")}
-    for scenario in cutover.scenarios(quick):
-        if chosen is None or scenario.benchmark in chosen:
-            yield scenario
+    yield from (each for each in cutover.scenarios(quick) if each.benchmark in chosen)
     players = moves.Players(made)
-    for scenario in moves.scenarios(players, quick):
-        if chosen is None or scenario.benchmark in chosen:
-            yield scenario
+    yield from (each for each in moves.scenarios(players, quick) if each.benchmark in chosen)
 
 
 def machine(made: Stage) -> Machine:
