@@ -52,7 +52,7 @@ test-openstack: openstack-up ## run the tests that need the two OpenStack clouds
 
 install: .venv/installed ## Debian packages and the Python environment in .venv
 
-.venv/installed: packages.txt requirements.txt requirements-dev.txt pyproject.toml scripts/install.sh
+.venv/installed: scripts/packages.sh packages.txt requirements.txt requirements-dev.txt pyproject.toml scripts/install.sh
 	@bash scripts/install.sh "$(SUDO)" "$(PYTHON)"
 	@touch $@
 
@@ -60,7 +60,7 @@ install: .venv/installed ## Debian packages and the Python environment in .venv
 	@bash scripts/packages.sh "$(SUDO)" benchmarks/packages.txt
 	@touch $@
 
-.venv-openstack/installed: testbed/packages.txt testbed/requirements.txt testbed/constraints.txt testbed/install.sh
+.venv-openstack/installed: scripts/packages.sh testbed/packages.txt testbed/requirements.txt testbed/constraints.txt testbed/install.sh
 	@bash testbed/install.sh "$(SUDO)" "$(PYTHON)"
 	@touch $@
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import cutover, moves, page, table
 from benchmarks.harness import Scenario, run
-from benchmarks.result import Cell, Machine, Result, to_json
+from benchmarks.result import PUBLISHED, Cell, Machine, Result, to_json
 from benchmarks.stage import Stage, stage
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.emulator import emulator
@@ -26,7 +26,7 @@ from intercloud.errors import IntercloudError
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-SAMPLES, QUICK = 10, 3
+QUICK = 3
 KNOWN = ("B1", "B2", "B3", "B5", "B6", "B7")
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     """Measure, print, write down."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help=f"fewer scenarios, {QUICK} samples each: a first look")
-    parser.add_argument("--samples", type=int, metavar="N", help=f"of each cell; default {SAMPLES}, quick {QUICK}")
+    parser.add_argument("--samples", type=int, metavar="N", help=f"of each cell; default {PUBLISHED}, quick {QUICK}")
     parser.add_argument("--only", metavar="B1,B6", help="these benchmarks alone")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="default: benchmarks/results/bench-DATE.json")
     options = parser.parse_args()
@@ -50,22 +50,14 @@ def main() -> int:
     began = datetime.now(UTC)
     path = options.output or RESULTS / f"bench-{began:%Y%m%d-%H%M%S}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    samples = options.samples or (QUICK if options.quick else SAMPLES)
+    samples = options.samples or (QUICK if options.quick else PUBLISHED)
     with stage() as made:
         about = machine(made)
         cells: list[Cell] = []
         try:
             for scenario in wanted(made, options.quick, chosen):
                 cells += run([scenario], samples)
-                result = Result(
-                    began,
-                    datetime.now(UTC),
-                    revision(),
-                    options.quick or samples < SAMPLES,
-                    samples,
-                    about,
-                    tuple(cells),
-                )
+                result = Result(began, datetime.now(UTC), revision(), samples, about, tuple(cells))
                 path.write_text(to_json(result))
         except KeyboardInterrupt:
             sys.stderr.write("stopped; what was measured is kept\n")

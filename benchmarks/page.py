@@ -33,7 +33,7 @@ def render(result: Result) -> str:
         ended=f"{result.ended:%Y-%m-%d %H:%M %Z}",
         revision=escape(result.revision or "not known"),
         samples=result.samples,
-        quick='<p class="bad">A quick run, with few samples: not for publication.</p>' if result.quick else "",
+        quick='<p class="bad">Few samples: not for publication.</p>' if result.few else "",
         tables=_table(users_table(result), "h2") + _table(goals_table(result), "h2", "words"),
         plots="".join(_figure(plot, result) for plot in PLOTS),
         figures="".join(_table(table, "h3") for table in benchmark_tables(result)),

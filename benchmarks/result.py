@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 
 VERSION = 2
 """Files moves-*.json were version 1: demo moves only."""
+PUBLISHED = 10
+"""Samples of each cell of a run that may be published, at least."""
 Setting = str | int | float | bool | None
 
 
@@ -77,16 +79,20 @@ class Machine:
 
 @dataclass(frozen=True)
 class Result:
-    """One run. quick: with few samples, not for publication. samples: wanted in each cell."""
+    """One run. samples: wanted in each cell."""
 
     began: datetime
     ended: datetime
     revision: str | None
-    quick: bool
     samples: int
     machine: Machine
     cells: tuple[Cell, ...]
     version: int = VERSION
+
+    @property
+    def few(self) -> bool:
+        """Whether these are too few samples to be published."""
+        return self.samples < PUBLISHED
 
 
 _RESULT = TypeAdapter(Result)

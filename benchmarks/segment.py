@@ -21,14 +21,18 @@ SETTINGS = {"network": "learning bridges, full mesh of VXLAN, protected tunnel p
 
 
 class Segment:
-    """One learning network over all sites, with a client in the office. prefix: words that run a command at it."""
+    """One learning network over all sites, with a client in the office.
+
+    device: the client's; client: its namespace; prefix: words that run a command there.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         for place in stage.spec.places():
             self._make(place)
         client = lab.client(stage.place(OFFICE), "learner", CLIENT, NETWORK)
-        self.plug(OFFICE, client.placement.ports[CLIENT.mac])
+        self.device = client.placement.ports[CLIENT.mac]
+        self.plug(OFFICE, self.device)
         self.client, self.prefix = client.namespace, client.prefix
 
     def _make(self, place: Place) -> None:

@@ -2,28 +2,23 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.fleet import addresses
 from benchmarks.harness import Failed
 from benchmarks.result import Measured, Span
 from benchmarks.stage import SOURCE, TARGET, Stage
-from intercloud.bootstrap.lab import register
+from intercloud.bootstrap.lab import register, wait_for_application
 from intercloud.clouds.lab import qmp
 from intercloud.clouds.lab.server import files
 from intercloud.clouds.port import ServerState
-from intercloud.endpoints.health import Vantage
-from intercloud.errors import CloudError
 from intercloud.model.report import Report, Status, from_json
 from intercloud.model.server import Cluster
 
 LONGEST = 300.0
 """Seconds for one move."""
-BOOT = 120.0
 
 
 class Fleet:
@@ -88,20 +83,6 @@ class Fleet:
                     yield files(self.stage.place(site), server.name).own_monitor, server.memory
 
 
-def wait_for(prefix: Sequence[str], fleet: Cluster) -> None:
-    """Wait until a whole fleet answers. Raises CloudError."""
-    deadline = time.monotonic() + BOOT
-    where = addresses(fleet)
-    while True:
-        seen = Vantage(tuple(prefix)).look(where, fleet.health)
-        if len(seen.servers) == len(where) and (seen.healthy or not fleet.health):
-            return
-        if time.monotonic() > deadline:
-            silent = ", ".join(sorted(set(where) - set(seen.servers))) or "the health URL"
-            raise CloudError(f"no answer after {BOOT:.0f} s from {silent}")
-        time.sleep(0.5)
-
-
 def mover(fleet: Fleet, *words: str) -> Callable[[], Measured]:
     """Give the operation: one move, to wherever they are not. words: more of the command line."""
     return partial(_move, fleet, words)
@@ -109,7 +90,7 @@ def mover(fleet: Fleet, *words: str) -> Callable[[], Measured]:
 
 def _move(fleet: Fleet, words: Sequence[str]) -> Measured:
     with fleet.awake():
-        wait_for(fleet.prefix, fleet.fleet)
+        wait_for_application(fleet.prefix, fleet.fleet)
         source = fleet.home()
         target = TARGET if source == SOURCE else SOURCE
         command = [sys.executable, "-m", "intercloud.cli.main", "migrate", "--source", source, "--target", target]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from benchmarks.contenders.guests import Guests, other
 from benchmarks.segment import CLIENT
 from benchmarks.stage import OFFICE
-from intercloud.clouds.lab.spec import short_hash
 
 RARP = "dl_type=0x8035"
 GATE_OUT, GATE_IN, FORWARD = 1, 2, 3
@@ -44,7 +43,7 @@ class Chassis:
         return {server.nics[0].mac: self.guests.tap(server) for server in self.guests.fleet.servers}
 
     def _to_client(self, site: str) -> str:
-        return f"c{short_hash('learner', CLIENT.mac)}" if site == OFFICE else self._tunnel(OFFICE)
+        return self.guests.segment.device if site == OFFICE else self._tunnel(OFFICE)
 
     def _tunnel(self, site: str) -> str:
         return self.guests.segment.tunnel(site)

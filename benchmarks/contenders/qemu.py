@@ -12,10 +12,10 @@ from functools import partial
 from typing import cast
 
 from benchmarks.contenders.guests import Guests, other
-from benchmarks.contenders.intercloud import wait_for
 from benchmarks.contenders.ovn import Chassis
 from benchmarks.result import Measured
 from benchmarks.watch import Seen, watch
+from intercloud.bootstrap.lab import wait_for_application
 from intercloud.clouds.lab.qemu import node
 from intercloud.migration.world import together
 from intercloud.model.server import Server
@@ -126,7 +126,7 @@ def _move(guests: Guests, way: Way) -> Measured:
             chassis = Chassis(guests)
             stack.callback(guests.segment.learn)
             chassis.settle(source)
-        wait_for(guests.prefix, guests.fleet)
+        wait_for_application(guests.prefix, guests.fleet)
         began = time.monotonic()
         ended: list[float] = []
 

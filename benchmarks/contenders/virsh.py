@@ -14,10 +14,10 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from benchmarks.contenders.guests import Guests, other
-from benchmarks.contenders.intercloud import wait_for
 from benchmarks.result import Measured
 from benchmarks.stage import SOURCE, TARGET
 from benchmarks.watch import watch
+from intercloud.bootstrap.lab import wait_for_application
 from intercloud.clouds.lab import emulator, net
 from intercloud.clouds.lab.accel import accelerator
 from intercloud.clouds.lab.qemu import CPU, MACHINE, PROGRAM, Accelerator, Files, identity
@@ -146,7 +146,7 @@ def mover(guests: Libvirt) -> Callable[[], Measured]:
 def _move(guests: Libvirt) -> Measured:
     source, target = guests.home, other(guests.home)
     with guests.awake():
-        wait_for(guests.prefix, guests.fleet)
+        wait_for_application(guests.prefix, guests.fleet)
         for server in guests.fleet.servers:
             guests.prepare(server, target)
         took: list[float] = []

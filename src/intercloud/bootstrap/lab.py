@@ -1,7 +1,7 @@
 """The lab with everything that makes it useful: its controller, its demo cluster, and a client in the office."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from intercloud.bootstrap.wiring import CLIENT, control_folder, lab_spec, open_cloud, vantage_prefix
@@ -41,7 +41,8 @@ def lab_up(settings: Settings, tell: Tell) -> None:
         tell(f"cluster {cluster.name}: {', '.join(server.name for server in cluster.servers)}")
         for server in cluster.servers:
             _server_up(clouds, cluster, server, control)
-    _wait_for_application(settings, cluster)
+    if prefix := vantage_prefix(settings):
+        wait_for_application(prefix, cluster)
     if len(clouds) > 1:
         path = clouds[0].reach(clouds[1].name)
         tell(f"WAN {clouds[0].name} to {clouds[1].name}: {show_rate(path.rate)}, round trip {show_seconds(path.rtt)}")
@@ -82,19 +83,17 @@ def _client_up(spec: LabSpec, settings: Settings, cluster: Cluster, control: Con
         register(CLIENT, demo.CLIENT, client.placement, control)
 
 
-def _wait_for_application(settings: Settings, cluster: Cluster) -> None:
-    prefix = vantage_prefix(settings)
-    if prefix is None:
-        return
+def wait_for_application(prefix: Sequence[str], cluster: Cluster) -> None:
+    """Wait until all servers and the health URL, if there is one, answer behind `prefix`. Raises CloudUnreachable."""
     where = {server.name: server.nics[0].ip for server in cluster.servers}
     deadline = time.monotonic() + BOOT
     while True:
         seen = Vantage(prefix).look(where, cluster.health)
-        if seen.healthy and len(seen.servers) == len(where):
+        if seen.healthy is not False and len(seen.servers) == len(where):
             return
         if time.monotonic() > deadline:
             silent = ", ".join(sorted(set(where) - set(seen.servers))) or "the health URL"
-            raise CloudUnreachable(f"the demo cluster does not answer after {BOOT:.0f} s: {silent}")
+            raise CloudUnreachable(f"{cluster.name} does not answer after {BOOT:.0f} s: {silent}")
         time.sleep(0.5)
 
 

@@ -56,8 +56,9 @@ def blackout(standings: Sequence[Standing], bandwidth: BitsPerSecond, overhead: 
 
 
 def freeze_now(standings: Sequence[Standing], waited: Seconds, link: BitsPerSecond) -> bool:
-    """Decide whether this is the moment. waited: seconds since each has begun a round that tells what one costs.
+    """Decide whether this is the moment.
 
+    waited: seconds since each has begun a round that tells what one costs. link: bit/s, for all of them.
     A server that stopped by itself decides for all: it must not stand still alone.
     """
     if any(each.stopped for each in standings):

@@ -36,7 +36,7 @@ def sample(number: int, figures: Mapping[str, float], failed: str | None = None)
 
 def result(*cells: Cell) -> Result:
     """A run that measured these cells."""
-    return Result(BEGAN, BEGAN + timedelta(hours=2), "46666d9", False, SAMPLES, MACHINE, cells)
+    return Result(BEGAN, BEGAN + timedelta(hours=2), "46666d9", SAMPLES, MACHINE, cells)
 
 
 def _near(chance: random.Random, name: str, value: float, spread: float) -> float:

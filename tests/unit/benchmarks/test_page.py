@@ -98,7 +98,7 @@ class TestPage(unittest.TestCase):
 
     def test_a_quick_run_is_said_to_be_one(self) -> None:
         self.assertNotIn("not for publication", self.whole)
-        self.assertIn("not for publication", render(replace(result(), quick=True)))
+        self.assertIn("not for publication", render(replace(result(), samples=3)))
 
 
 class TestCommand(unittest.TestCase):

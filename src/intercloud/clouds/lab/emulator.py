@@ -29,9 +29,8 @@ def emulator(cache: Path) -> Emulator:
         return Emulator(kind)
     if not newer.exists():
         return Emulator(kind, forgets=True)
-    (modules,) = (newer / "usr/lib").glob("*/qemu")
     data = ("-L", str(newer / "usr/share/qemu"), "-L", FIRMWARE)
-    return Emulator(kind, ("env", f"QEMU_MODULE_DIR={modules}", str(newer / "usr/bin" / PROGRAM), *data))
+    return Emulator(kind, ("env", f"QEMU_MODULE_DIR={_modules(newer)}", str(newer / "usr/bin" / PROGRAM), *data))
 
 
 def folder(cache: Path) -> Path:
@@ -50,13 +49,17 @@ def _own_version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
+def _modules(newer: Path) -> Path:
+    (found,) = (newer / "usr/lib").glob("*/qemu")
+    return found
+
+
 def places(cache: Path) -> dict[Path, Path]:
     """What libvirt shall see → the newer one's file or folder instead; nothing where this computer's own is well."""
     if not needed(cache):
         return {}
     newer = fetch(cache)
-    (modules,) = (newer / "usr/lib").glob("*/qemu")
-    seen = (newer / "usr/bin" / PROGRAM, newer / "usr/share/qemu", modules)
+    seen = (newer / "usr/bin" / PROGRAM, newer / "usr/share/qemu", _modules(newer))
     return {Path("/", path.relative_to(newer)): path for path in seen}
 
 
