@@ -48,11 +48,11 @@ static void echo_stream(int fd)
         ;
 }
 
-/* Dirties every page of the slice with words that were never there before. */
+/* Fills the slice with words that were never there before: nothing of it compresses, or was sent before. */
 static void rewrite(char *slice, size_t size)
 {
     static uint64_t word = 88172645463325252ULL; /* xorshift64, Marsaglia 2003 */
-    for (size_t at = 0; at < size; at += 64) {
+    for (size_t at = 0; at < size; at += sizeof word) {
         word ^= word << 13;
         word ^= word >> 7;
         word ^= word << 17;
