@@ -18,7 +18,7 @@ from intercloud.control.client import ControlClient, Cutover
 from intercloud.errors import NotConverging
 from intercloud.migration.world import Moving, together
 from intercloud.model.strategy import Catchup
-from intercloud.planning.switchover import Standing, blackout, freeze_now
+from intercloud.planning.switchover import Standing, blackout, freeze_now, shrinks
 from intercloud.transfer import digest, pace
 from intercloud.transfer.memory import Memory, MemorySample
 from intercloud.transfer.mirror import Mirror
@@ -34,6 +34,8 @@ OVERHEAD = Seconds(0.030)
 AWAKE = Bytes(32 * 1024)
 """More than a held server sends in one of QEMU's windows."""
 LONGEST_APPROACH = Seconds(10.0)
+LONGEST_SETTLING = Seconds(6.0)
+"""In this time rounds of which each is three quarters of the one before become a tenth."""
 FLUSH = Seconds(10.0)
 """Longest wait for one frozen server's last bytes; a link that is cut in this moment must not freeze it for ever."""
 
@@ -60,6 +62,7 @@ class Member:
     sent_before: Bytes = Bytes(0)
     round_size: Bytes = Bytes(0)
     round_at: float = 0.0
+    round_before: Bytes | None = None
     sample: MemorySample | None = None
 
     @staticmethod
@@ -80,13 +83,14 @@ class Member:
         if sample.passes == 1:  # QEMU has not looked yet at what was written since it began
             self.round_size, self.round_at = self._written(sample), 0.0
         elif self.sample is None or sample.passes > self.sample.passes:
+            self.round_before = self.round_size if sample.passes > self.rounds_before + 1 else None
             self.round_size, self.round_at = sample.remaining, now
         if self.sample is None:
             # the second round has all that was written during the first: no measure of what one costs
             self.rounds_before, self.sent_before = max(2, sample.passes), sample.transferred
         self.sample = sample
         if self.postcopy:  # what it has not sent follows after the switch
-            return Standing(Bytes(0), Bytes(0), Seconds(0), Seconds(0), 1)
+            return Standing(Bytes(0), Bytes(0), Seconds(0), Seconds(0), 1, round_before=Bytes(0))
         return Standing(
             sample.remaining,
             self.round_size,
@@ -95,6 +99,7 @@ class Member:
             max(0, sample.passes - self.rounds_before),
             sample.transferred > self.sent_before + AWAKE,
             sample.status == "pre-switchover",
+            self.round_before,
         )
 
     def _written(self, sample: MemorySample) -> Bytes:
@@ -134,8 +139,9 @@ class Gang:
         while True:
             standings = [member.look(share) for member in self.members]
             now = time.monotonic()
-            told = told if all(each.rounds for each in standings) else now
-            waited = Seconds(now - told)
+            settling = shrinks(standings) and now - began < LONGEST_SETTLING
+            told = now if settling or not all(each.rounds for each in standings) else told
+            waited = None if settling else Seconds(now - told)
             expected = blackout(standings, self.link, OVERHEAD)
             log.info("approach %.3f s: %s", now - began, [(s.rounds, s.remaining, int(s.unsent)) for s in standings])
             if freeze_now(standings, waited, self.link) and (

@@ -15,6 +15,8 @@ SMALL = Seconds(0.020)
 idle guest would run dry meanwhile, and be stopped by QEMU before its traffic is turned."""
 LAST = Bytes(256 * 1024)
 """A round that begins with less may be the one after which QEMU finds next to nothing and stops the guest itself."""
+SHRINKING = 0.8
+"""Rounds that begin with less than this part of those before are worth another one: the servers run meanwhile."""
 PATIENCE = Seconds(0.5)
 """In this time of waiting the sum that is accepted doubles, so that an approach always ends."""
 
@@ -26,7 +28,8 @@ class Standing:
     remaining: bytes known to be unsent; round_size: bytes that its last round began with; round_age: seconds since
     that round began; round_time: seconds that such a round takes; rounds: begun since the approach began;
     awake: it has sent something since then (QEMU notes within 100 ms that it may);
-    stopped: QEMU found nothing left to send and stopped the guest by itself.
+    stopped: QEMU found nothing left to send and stopped the guest by itself; round_before: bytes that the round before
+    the last began with, None if that began before the approach.
     """
 
     remaining: Bytes
@@ -36,6 +39,7 @@ class Standing:
     rounds: int
     awake: bool = True
     stopped: bool = False
+    round_before: Bytes | None = None
 
     @property
     def unsent(self) -> float:
@@ -55,10 +59,17 @@ def blackout(standings: Sequence[Standing], bandwidth: BitsPerSecond, overhead: 
     return Seconds(sum(each.unsent for each in standings) * 8 / bandwidth + overhead)
 
 
-def freeze_now(standings: Sequence[Standing], waited: Seconds, link: BitsPerSecond) -> bool:
+def shrinks(standings: Sequence[Standing]) -> bool:
+    """Whether a round more will find less to send, as far as the last two tell; where they do not yet, it may."""
+    before = [each.round_before for each in standings]
+    known = sum(each or 0 for each in before)
+    return None in before or sum(each.round_size for each in standings) < SHRINKING * known
+
+
+def freeze_now(standings: Sequence[Standing], waited: Seconds | None, link: BitsPerSecond) -> bool:
     """Decide whether this is the moment.
 
-    waited: seconds since each has begun a round that tells what one costs. link: bit/s, for all of them.
+    waited: seconds since the rounds have shown what one costs at best; None: they shrink. link: bit/s, for all of them.
     A server that stopped by itself decides for all: it must not stand still alone.
     """
     if any(each.stopped for each in standings):
@@ -70,7 +81,7 @@ def freeze_now(standings: Sequence[Standing], waited: Seconds, link: BitsPerSeco
         return True
     if any(each.rounds and each.round_size < LAST for each in standings):
         return True  # it would stop by itself within moments
-    if not all(each.rounds for each in standings):
+    if waited is None or not all(each.rounds for each in standings):
         return False
     least = sum(each.round_size for each in standings)  # what a hot set costs at best
     accepted = max(small, 1.1 * least) * (1 + max(0.0, waited - PATIENCE) / PATIENCE)

@@ -1,6 +1,7 @@
 import unittest
+from dataclasses import replace
 
-from intercloud.planning.switchover import LAST, PATIENCE, Standing, blackout, freeze_now
+from intercloud.planning.switchover import LAST, PATIENCE, Standing, blackout, freeze_now, shrinks
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
 LINK = BitsPerSecond(400e6)
@@ -52,6 +53,22 @@ class Freeze(unittest.TestCase):
     def test_waiting_makes_it_less_choosy_so_that_it_ends(self) -> None:
         worse = standing(1_900_000, 2_000_000, age=0.03)
         self.assertTrue(freeze_now([worse], Seconds(2 * PATIENCE), LINK))
+
+    def test_rounds_that_shrink_are_waited_for_but_not_when_one_would_stop_by_itself(self) -> None:
+        hot, dry = standing(2_000_000, 2_000_000), standing(LAST // 2, LAST // 2)
+        self.assertFalse(freeze_now([hot], None, LINK))
+        self.assertTrue(freeze_now([hot, dry], None, LINK))
+        self.assertTrue(freeze_now([hot, standing(0, 0, stopped=True)], None, LINK))
+
+    def test_rounds_shrink_until_two_of_all_together_are_alike(self) -> None:
+        def pair(before: int | None, now: int) -> Standing:
+            return replace(standing(now, now), round_before=None if before is None else Bytes(before))
+
+        self.assertTrue(shrinks([pair(None, 2_000_000)]))
+        self.assertTrue(shrinks([pair(2_000_000, 2_000_000), pair(None, 1_000)]))
+        self.assertTrue(shrinks([pair(4_000_000, 2_000_000), pair(1_000_000, 1_000_000)]))
+        self.assertFalse(shrinks([pair(2_000_000, 1_800_000), pair(0, 0)]))
+        self.assertFalse(shrinks([pair(0, 0)]))
 
     def test_next_to_nothing_is_not_waited_for_even_in_a_first_round(self) -> None:
         for left, now in ((900_000, True), (1_100_000, False)):

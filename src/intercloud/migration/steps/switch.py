@@ -12,6 +12,10 @@ from intercloud.migration.world import Moving, World
 from intercloud.transfer.digest import since
 from intercloud.transfer.qmp import Event, Qmp, together
 
+WAKING = 0.4
+"""Seconds. A guest without KVM has all its code translated anew when it awakes: some 100 ms of a processor, which
+nothing of ours shall take from it."""
+
 
 def switch_over(world: World, servers: Iterable[str]) -> None:
     """Move the whole gang at one moment. What a failure before the commit leaves, the table sets right."""
@@ -25,6 +29,8 @@ def switch_over(world: World, servers: Iterable[str]) -> None:
     gang.commit()
     world.announce()
     let_go(world, servers)
+    if world.notes.facts.get("accelerator") == "TCG":
+        time.sleep(WAKING)
     world.notes.cutover = gang.cutover
     gang.tell_events()
     for member in gang.members:
