@@ -30,7 +30,8 @@ def entry(host: Host, project: str) -> dict[str, Any]:
 def hypervisors(host: Host) -> dict[str, Any]:
     """How its only computer's hypervisor is reached."""
     uri = f"qemu+tcp://{host.address}/system"
-    return {"libvirt": uri, "address": host.wan_address, "local": host.address}
+    beside = ("ip", "netns", "exec", host.namespace)
+    return {"libvirt": uri, "address": host.wan_address, "local": host.address, "beside": beside}
 
 
 def cloud(host: Host, *, operator: bool) -> dict[str, Any]:

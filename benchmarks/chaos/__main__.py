@@ -69,6 +69,7 @@ SHORT = (
     ("program killed at a moment", "switchover", 0.28),
     ("controller killed", "switchover", 0.1),
     ("hypervisor of the target killed", "switchover", 0.1),
+    ("channel at the target killed", "memory", 0.25),
     ("WAN cut for 1 s", "memory", 0.1),
     ("database full", "disks", 0.0),
 )

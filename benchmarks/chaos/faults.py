@@ -21,7 +21,9 @@ from intercloud.units import MIB, Bytes
 PHASES = ("base images", "landing", "disks", "memory", "switchover", "adopt", "verify", "release")
 BY_DISKS = ("stop", "last delta", "commit", "start target", "verify", "release")
 """Phases that only a cold or warm move has, and what follows."""
+CROSSING = ("disks", "memory", "switchover")
 MOVING = ("landing", "disks", "memory", "switchover", "verify")
+MULTIPLEXER = "intercloud.transfer.multiplexer"
 Heal = Callable[[], None]
 
 
@@ -92,6 +94,19 @@ def kill_qemu(side: str) -> Callable[[Trial], Heal]:
         pid = trial.house.qemu(getattr(trial, side), "app")
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
+        return nothing
+
+    return inject
+
+
+def end_channel(side: str, how: signal.Signals) -> Callable[[Trial], Heal]:
+    """Kill or stop the process at one side through which all that the servers send goes."""
+
+    def inject(trial: Trial) -> Heal:
+        place = trial.house.place(getattr(trial, side))
+        for pid in processes(place.namespace):
+            if MULTIPLEXER in command_line(pid):
+                os.kill(pid, how)
         return nothing
 
     return inject
@@ -212,6 +227,9 @@ FAULTS = (
     Fault("hypervisor of the source killed", kill_qemu("source"), MOVING, (0.1,), cuts=True),
     Fault("hypervisor of the target killed", kill_qemu("target"), ("disks", "memory", "switchover"), (0.1, 0.25)),
     Fault("hypervisor of the target killed after the commit", kill_qemu("target"), ("verify",), (0.2,), cuts=True),
+    Fault("channel at the source killed", end_channel("source", signal.SIGKILL), CROSSING, (0.1, 0.25)),
+    Fault("channel at the target killed", end_channel("target", signal.SIGKILL), CROSSING, (0.1, 0.25)),
+    Fault("channel at the target hangs", end_channel("target", signal.SIGSTOP), CROSSING, (0.1,)),
     Fault("WAN cut for 1 s", cut_wan, MOVING, (0.1, 0.2), lasts=1.0),
     Fault("WAN cut for 30 s", cut_wan, MOVING, (0.1,), lasts=30.0, cuts=True),
     Fault("WAN cut for good", cut_wan, ("disks", "memory", "switchover"), (0.15,), lasts=100.0, cuts=True),

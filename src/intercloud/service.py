@@ -123,6 +123,7 @@ class Service:
             max_blackout=Seconds(wanted.max_blackout_ms / 1000),
             allow_postcopy=wanted.allow_postcopy,
             verify_digests=wanted.verify_digests,
+            compress=wanted.compress,
             keep_seeds=wanted.keep_seeds,
             patience=Seconds(wanted.patience_s),
         )

@@ -85,15 +85,17 @@ class Selection(Part):
 
 
 class Hypervisors(Part):
-    """How an OpenStack cloud's hosts are reached; {host} stands for Nova's name of one. The URI may stand alone.
+    """How an OpenStack cloud's hosts are reached; {host} stands for Nova's name of one.
 
     libvirt: URI ('qemu+tls://{host}/system'). address: of the host on the WAN, for memories and disks; local: where
-    this program reads its disks.
+    this program reads its disks. beside: words before a command that shall run at the host ('ssh {host}'), where this
+    project is installed as here: with them, what a gang sends is compressed. The URI may stand alone.
     """
 
     libvirt: str
     address: str = "{host}"
     local: str = "{host}"
+    beside: tuple[str, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -185,8 +187,9 @@ class Sdn(Part):
 class MigrationSettings(Part):
     """How servers move. database: URL of the runs' record; by default a file in `state`, or INTERCLOUD_DATABASE_URL.
 
-    guard: let a small process wait beside each migration, and go on with it if its program dies. keep_seeds: let the
-    source keep the disks of a move whose digests were verified, so that only what has changed travels back.
+    guard: let a small process wait beside each migration, and go on with it if its program dies. compress: memory
+    and disks of a live move, where that is faster. keep_seeds: let the source keep the disks of a move whose digests
+    were verified, so that only what has changed travels back.
     patience_s: how long a cloud that does not answer is asked again before the operator is.
     """
 
@@ -196,6 +199,7 @@ class MigrationSettings(Part):
     max_blackout_ms: float = Field(1000, gt=0)
     allow_postcopy: bool = True
     verify_digests: bool = True
+    compress: bool = True
     keep_seeds: bool = True
     patience_s: float = Field(60, gt=0)
 

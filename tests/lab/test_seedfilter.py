@@ -19,6 +19,7 @@ from intercloud.model.evidence import BLOCK
 from intercloud.model.server import Disk
 from intercloud.model.site import Placement
 from intercloud.transfer import seedfilter
+from intercloud.transfer.channel import direct
 from intercloud.transfer.mirror import Mirror, abandon
 from intercloud.units import MIB, Bytes
 from tests import needs
@@ -59,7 +60,7 @@ class Mirrors(unittest.TestCase):
             machine.start()
             self.addCleanup(machine.kill)
         place = Placement("there", {})
-        self.landing = Landing(self.target.monitor, "", "127.0.0.1", free_port(), place, frozenset({"root"}))
+        self.landing = Landing(self.target.monitor, "127.0.0.1", 0, free_port(), place, frozenset({"root"}))
         self.mirror = Mirror(self.source.qemu, self.target.qemu, (DISK,), self.source.monitor)
 
     def wait(self, what: Callable[[], bool]) -> None:
@@ -94,7 +95,7 @@ class Mirrors(unittest.TestCase):
         self.source.write(SIZE - 512, 512)
         self.source.write(7 * BLOCK, BLOCK, 0)  # zeros where the seed has data
         self.target.write(9 * BLOCK)  # not what anybody believes the seed to be
-        self.mirror.start(self.landing)
+        self.mirror.start(self.landing, direct(self.landing).disks)
         self.wait(self.in_step)
         sent = self.mirror.sample().sent
         self.assertTrue(5 * BLOCK < sent < 7 * BLOCK, sent)
@@ -109,7 +110,7 @@ class Mirrors(unittest.TestCase):
 
     def test_one_that_begins_anew_does_not_take_the_half_filled_disk_for_the_seed(self) -> None:
         self.source.write(2 * BLOCK)
-        self.mirror.start(self.landing)
+        self.mirror.start(self.landing, direct(self.landing).disks)
         self.wait(self.in_step)
         abandon(self.source.qemu, self.source.monitor)
         self.assert_nothing_left()
@@ -117,7 +118,7 @@ class Mirrors(unittest.TestCase):
             file.seek(2 * BLOCK)
             (self.path / "block").write_bytes(file.read(BLOCK))
         self.source.io(f"write -s {self.path}/block {2 * BLOCK} {BLOCK}")  # what the seed once held there
-        self.mirror.start(self.landing)
+        self.mirror.start(self.landing, direct(self.landing).disks)
         self.wait(self.in_step)
         self.assertTrue(BLOCK < self.mirror.sample().sent < 2 * BLOCK)
         self.end()
@@ -125,9 +126,9 @@ class Mirrors(unittest.TestCase):
 
     def test_a_mirror_under_way_is_adopted(self) -> None:
         self.source.write(2 * BLOCK)
-        self.mirror.start(self.landing)
+        self.mirror.start(self.landing, direct(self.landing).disks)
         self.mirror = Mirror(self.source.qemu, self.target.qemu, (DISK,), self.source.monitor)
-        self.mirror.start(self.landing)
+        self.mirror.start(self.landing, direct(self.landing).disks)
         self.wait(self.in_step)
         self.assertGreater(self.mirror.sample().sent, BLOCK)
         self.assertEqual(len(self.filters()), 1)
@@ -136,14 +137,14 @@ class Mirrors(unittest.TestCase):
         self.assert_nothing_left()
 
     def test_without_a_seed_there_is_no_filter(self) -> None:
-        self.landing = Landing(self.target.monitor, "", "127.0.0.1", free_port(), self.landing.placement)
-        self.mirror.start(self.landing)
+        self.landing = Landing(self.target.monitor, "127.0.0.1", 0, free_port(), self.landing.placement)
+        self.mirror.start(self.landing, direct(self.landing).disks)
         self.wait(self.in_step)
         self.assertEqual(self.filters(), [])
         self.assertGreaterEqual(self.mirror.sample().sent, HELD)
 
     def test_a_filter_that_is_killed_ends_the_mirror_and_leaves_nothing(self) -> None:
-        self.mirror.start(self.landing)
+        self.mirror.start(self.landing, direct(self.landing).disks)
         self.wait(self.in_step)
         for pid in self.filters():
             os.kill(pid, signal.SIGKILL)
@@ -154,7 +155,7 @@ class Mirrors(unittest.TestCase):
         self.assert_nothing_left()
 
     def test_a_target_that_dies_ends_the_filter(self) -> None:
-        self.mirror.start(self.landing)
+        self.mirror.start(self.landing, direct(self.landing).disks)
         self.wait(self.in_step)
         self.target.kill()
         self.wait(lambda: not self.filters())
@@ -162,7 +163,7 @@ class Mirrors(unittest.TestCase):
         self.assert_nothing_left()
 
     def test_a_source_that_dies_ends_the_filter(self) -> None:
-        self.mirror.start(self.landing)
+        self.mirror.start(self.landing, direct(self.landing).disks)
         self.wait(self.in_step)
         self.source.kill()
         self.wait(lambda: not self.filters())
@@ -170,7 +171,7 @@ class Mirrors(unittest.TestCase):
     def test_a_filter_without_a_target_says_so(self) -> None:
         seed = self.target.disk.digest()
         with self.assertRaisesRegex(TransferError, "the filter before root does not start: .*refused"):
-            seedfilter.start(self.source.monitor, self.landing, "root", seed)
+            seedfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
         self.assert_nothing_left()
 
     def test_a_filter_that_nobody_wants_ends(self) -> None:
@@ -178,8 +179,9 @@ class Mirrors(unittest.TestCase):
         path = f"{self.path}/source.seed-root"
         program = f"""
 from intercloud.transfer import seedfilter
+from intercloud.clouds.address import Address
 seedfilter.LONELY = 1.0
-seedfilter.main(seedfilter.Path({path!r}), "127.0.0.1", {self.landing.nbd_port}, "root")
+seedfilter.main(seedfilter.Path({path!r}), Address("127.0.0.1", {self.landing.nbd_port}), "root")
 """
         words = (sys.executable, "-c", program, path)
         digests = bytes(-(-SIZE // BLOCK) * 32)
@@ -191,9 +193,9 @@ seedfilter.main(seedfilter.Path({path!r}), "127.0.0.1", {self.landing.nbd_port},
     def test_a_filter_that_another_replaces_before_anybody_came_ends(self) -> None:
         seed = self.target.disk.digest()
         self.serve()
-        seedfilter.start(self.source.monitor, self.landing, "root", seed)
+        seedfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
         (first,) = self.filters()
-        path = Path(seedfilter.start(self.source.monitor, self.landing, "root", seed))
+        path = Path(seedfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed))
         self.wait(lambda: first not in self.filters())
         self.assertEqual(len(self.filters()), 1)
         self.assertTrue(path.exists(), "the second waits")
@@ -203,7 +205,7 @@ seedfilter.main(seedfilter.Path({path!r}), "127.0.0.1", {self.landing.nbd_port},
     def test_a_client_of_another_kind_reads_flushes_trims_and_writes_as_without_it(self) -> None:
         seed = self.target.disk.digest()
         self.serve()
-        path = seedfilter.start(self.source.monitor, self.landing, "root", seed)
+        path = seedfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
         acts = ("read 0 4M", "write -P 5 1M 100k", "write -z 3M 200k", "discard 4M 64k", "flush", "write -f -P 6 0 64k")
         checks = ("read -P 5 1M 100k", "read -P 0 3M 200k", "read -P 6 0 64k", f"read -P 0 {HELD} 1M")
         words = [word for act in (*acts, *checks) for word in ("-c", act)]

@@ -90,6 +90,7 @@ REPORT = Report(
         revision="26fc270",
     ),
     servers=tuple(_server(name) for name in BLACKOUTS),
+    wan_bytes=Bytes(61 * MIB),
     split_window_s=Seconds(0.0613),
     reconfiguration_s=Seconds(0.00042),
     reconfiguration_per_switch_s={"lab-a": Seconds(0.00031), "lab-b": Seconds(0.00029), "office": Seconds(0.00033)},

@@ -14,7 +14,7 @@ from intercloud.migration.world import Moving, Side
 from intercloud.model.finding import Finding
 from intercloud.model.server import Disk, Volume
 from intercloud.model.site import Tunnel
-from intercloud.units import Bytes, Seconds
+from intercloud.units import BitsPerSecond, Bytes, Seconds
 from tests.fakes.shelf import Shelf
 from tests.unit.mediation.test_findings import FINE, LACKING, SERVER
 
@@ -30,6 +30,19 @@ class MakePlan(unittest.TestCase):
             plan = make_plan(REQUEST, replace(FINE, **change), Tunnel.VXLAN, LIMITS)
             self.assertFalse(plan.limits.allow_postcopy)
         self.assertTrue(make_plan(REQUEST, FINE, Tunnel.VXLAN, LIMITS).limits.allow_postcopy)
+
+    def test_only_what_moves_live_over_a_slow_link_is_compressed_and_where_it_is_wanted(self) -> None:
+        fast = replace(FINE, path=replace(FINE.path, rate=BitsPerSecond(10e9)))
+        cold = replace(REQUEST, strategy="cold")
+        for request, seen, limits, compressed in (
+            (REQUEST, FINE, LIMITS, True),
+            (REQUEST, fast, LIMITS, False),
+            (REQUEST, FINE, replace(LIMITS, compress=False), False),
+            (cold, FINE, LIMITS, False),
+        ):
+            plan = make_plan(request, seen, Tunnel.VXLAN, limits)
+            self.assertIs(plan.compressed, compressed)
+            self.assertEqual("compressed" in render(plan), compressed)
 
     def test_an_impossible_order_is_a_finding(self) -> None:
         tenant = replace(FINE, target_abilities=frozenset({Ability.COLD}))
@@ -101,7 +114,7 @@ class Rendered(unittest.TestCase):
         )
         line = "  web: live: both clouds give access to the hypervisor; b keeps its disks as of run shop-1: "
         self.assertIn(f"{line}what is known to be the same does not travel\n", text)
-        self.assertIn("and what the servers write meanwhile; less by what b keeps of the disks\n", text)
+        self.assertIn("; less by what it is compressed; less by what b keeps of the disks\n", text)
         self.assertEqual(
             make_plan(REQUEST, FINE, Tunnel.VXLAN, LIMITS),
             make_plan(REQUEST, replace(FINE, seeds={"other": "x"}), Tunnel.VXLAN, LIMITS),

@@ -18,6 +18,7 @@ shop: lab-a -> lab-b, live: completed
   downtime, HTTP   102.0 ms (± 50.0 ms): 203 sent, 0 failed
   writes           203 acknowledged, 0 of them lost
   migration time   9.9 s
+  over the WAN     61.0 MiB for 636.0 MiB
   split window     61.3 ms
   reconfiguration  420 µs: lab-a 310 µs (2.6 x its barrier), lab-b 290 µs (2.2 x its barrier), office 330 µs (2.8 x its barrier)
 

@@ -92,8 +92,11 @@ def _hosts(cloud: str, where: Hypervisors) -> Callable[[str, str, str, str], "Gu
         raise ConfigError(f"cloud {cloud}", [missing]) from error
 
     def find(host: str, number: str, name: str, root: str) -> Guest:
-        words = (where.libvirt, where.address, where.local)
-        return Guest(Host(*(word.replace("{host}", host) for word in words)), number, name, root)
+        def fill(word: str) -> str:
+            return word.replace("{host}", host)
+
+        beside = None if where.beside is None else tuple(map(fill, where.beside))
+        return Guest(Host(fill(where.libvirt), fill(where.address), fill(where.local), beside), number, name, root)
 
     return find
 

@@ -61,6 +61,8 @@ def _tiles(report: Report) -> Iterable[str]:
     if report.reconfiguration_s is not None:
         yield _tile("Reconfiguration", show_seconds(report.reconfiguration_s), "first message to last barrier")
     yield _tile("Migration time", show_seconds(report.migration_time_s), "request to source released")
+    if report.wan_bytes is not None:
+        yield _tile("Over the WAN", show_bytes(report.wan_bytes), f"for {show_bytes(report.sent_bytes)}")
 
 
 def _tile(name: str, value: str, more: str, mood: str = "") -> str:

@@ -26,6 +26,8 @@ def _figures(report: Report) -> Iterable[tuple[str, str]]:
     if report.probe:
         yield from _probe(report.probe)
     yield "migration time", show_seconds(report.migration_time_s)
+    if report.wan_bytes is not None:
+        yield "over the WAN", f"{show_bytes(report.wan_bytes)} for {show_bytes(report.sent_bytes)}"
     if report.split_window_s is not None:
         yield "split window", show_seconds(report.split_window_s)
     if report.reconfiguration_s is not None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from intercloud.clouds.ability import Ability
+from intercloud.clouds.address import Address
 from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster, Disk, Image, Nic, Server
 from intercloud.model.site import Placement, Platform, Quota, Site, WanPath
@@ -94,10 +95,23 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Doors:
+    """Where a process beside a hypervisor meets it, to send on what it sends: its memory, and its disks.
+
+    record: path there of a file of that process, named after the server.
+    """
+
+    memory: Address
+    disks: Address
+    record: str
+
+
+@dataclass(frozen=True)
 class Monitor:
     """Where a hypervisor's monitor is. path: its QMP socket; nodes: disk name → block node under the guest's disk.
 
     beside: words before a command that shall run beside that hypervisor, where it can reach what the hypervisor can.
+    doors: None where no command can be run there.
     reading: host and port at which it may offer its disks to be read; None: at a socket beside that of its monitor.
     """
 
@@ -105,21 +119,22 @@ class Monitor:
     nodes: Mapping[str, str]
     beside: tuple[str, ...] = ()
     reading: tuple[str, int] | None = None
+    doors: Doors | None = None
 
 
 @dataclass(frozen=True)
 class Landing:
     """A server that waits for its memory at the target.
 
-    memory_uri: what QEMU's migrate-incoming and migrate take.
-    nbd_host, nbd_port: where its NBD server shall listen for the mirror. placement: where its cards are.
+    host, memory_port, nbd_port: where on the WAN its memory is awaited, and its NBD server shall listen for the mirror.
+    placement: where its cards are.
     seeds: names of those disks that were not empty when it was made: they hold what was kept when it left.
     bare: its disks do not lie over their images, so these must cross with them.
     """
 
     monitor: Monitor
-    memory_uri: str
-    nbd_host: str
+    host: str
+    memory_port: int
     nbd_port: int
     placement: Placement
     seeds: frozenset[str] = frozenset()

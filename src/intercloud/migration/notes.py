@@ -26,7 +26,8 @@ class ServerNotes:
     last_sample: of the last moment before the stop; final_sample: when all had arrived. compared: disk → how both sides
     compare. proven: its disks at the target are proven to be those of the stopped source (cold, warm). booted: it had
     to be booted on the way. warm: its disks have been copied while it ran, in all the rounds that are worth it. kept:
-    the source has kept its disks as a seed.
+    the source has kept its disks as a seed. crossed: bytes that its
+    channel has sent, and 0 for the others there; None: it has none.
     """
 
     choice: Choice
@@ -39,6 +40,7 @@ class ServerNotes:
     booted: bool = False
     warm: bool = False
     kept: bool = False
+    crossed: Bytes | None = None
 
     @property
     def digests_equal(self) -> bool | None:

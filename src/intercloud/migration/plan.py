@@ -20,14 +20,15 @@ from intercloud.units import Seconds
 class Limits:
     """What the user accepts. max_blackout: seconds; a guest that needs more is slowed down or post-copied.
 
-    keep_seeds: the source may keep the disks when a move has ended, so that only what has changed travels back.
-    patience: longest time that something unclear, or an act that must succeed, is tried again before the operator is
-    asked.
+    compress: where that is faster. keep_seeds: the source may keep the disks when a move has ended, so that only what
+    has changed travels back. patience: longest time that something unclear, or an act that must succeed, is tried again
+    before the operator is asked.
     """
 
     max_blackout: Seconds
     allow_postcopy: bool
     verify_digests: bool
+    compress: bool = True
     keep_seeds: bool = True
     patience: Seconds = Seconds(60.0)
 
@@ -43,6 +44,7 @@ class Plan:
     images: digests of the base images that its disks lie over; missing: those that the target lacked.
     findings: what the pre-flight found, what blocks before what does not; a plan that anything blocks is refused.
     estimate: None when nothing crosses between the clouds.
+    compressed: what crosses, if the servers move live, is compressed as one stream.
     sites: names of the two clouds' sites in the control layer, source first; None in records of older versions.
     """
 
@@ -63,6 +65,7 @@ class Plan:
     findings: tuple[Finding, ...] = ()
     estimate: Estimate | None = None
     sites: tuple[str, str] | None = None
+    compressed: bool = False
 
     @property
     def blocking(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import intercloud
 from intercloud.endpoints.result import ProbeResult
+from intercloud.migration.notes import ServerNotes
 from intercloud.migration.settle import Evidence
 from intercloud.migration.world import BOOT_ID, Moving, World
 from intercloud.model.limits import blackout_limit
@@ -50,6 +51,7 @@ def make_report(world: World, probe: ProbeResult | None, end: float, seen: Mappi
         environment=_environment(world),
         servers=tuple(_server(world, moving, probe) for moving in world.moving.values()),
         base_image_bytes=notes.image_bytes,
+        wan_bytes=_crossed(world),
         split_window_s=_split_window(world),
         reconfiguration_s=Seconds(cutover.reconfiguration_s) if cutover else None,
         reconfiguration_per_switch_s=_seconds(cutover.per_switch_s) if cutover else {},
@@ -133,6 +135,17 @@ def _gang_limit(world: World) -> Seconds | None:
     return blackout_limit(Bytes(dirty), state, path.rate, Seconds(path.rtt / 2), Seconds(0))
 
 
+def _crossed(world: World) -> Bytes:
+    servers = world.notes.servers.values()
+    return Bytes(
+        world.notes.image_bytes + sum(_sent(each) if each.crossed is None else each.crossed for each in servers)
+    )
+
+
+def _sent(notes: ServerNotes) -> Bytes:
+    return Bytes(notes.sent + (notes.final_sample.transferred if notes.final_sample else 0))
+
+
 def _server(world: World, moving: Moving, probe: ProbeResult | None) -> ServerReport:
     live = world.plan.strategy is Strategy.LIVE
     seen = probe.udp.get(moving.name) if probe else None
@@ -142,7 +155,7 @@ def _server(world: World, moving: Moving, probe: ProbeResult | None) -> ServerRe
         name=moving.name,
         strategy=moving.notes.choice.strategy,
         why=moving.notes.choice.why,
-        bytes_sent=Bytes(moving.notes.sent + (final.transferred if final else 0)),
+        bytes_sent=_sent(moving.notes),
         unique_bytes=Bytes(moving.notes.sent + moving.notes.first_round) if moving.notes.first_round else None,
         rounds=final.passes if final else None,
         blackout_s=seen.downtime if seen else None,

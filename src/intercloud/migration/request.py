@@ -20,6 +20,7 @@ from intercloud.model.finding import Finding
 from intercloud.model.server import Cluster
 from intercloud.model.site import Tunnel
 from intercloud.model.strategy import Choice, Strategy
+from intercloud.planning.compression import is_worth
 from intercloud.planning.estimate import Estimate, estimate
 from intercloud.planning.strategy import choose, impossible
 from intercloud.transfer.digest import since
@@ -77,9 +78,12 @@ def make_plan(
 ) -> Plan:
     """Decide, from what there is at both clouds. network: what the control layer's pre-flight found."""
     choice = choose(request.strategy, seen.source_abilities, seen.target_abilities)
+    compressed = choice.strategy is Strategy.LIVE and limits.compress and is_worth(seen.path.rate)
     costs = None
     if seen.silence is None:
         costs = estimate(seen.cluster, seen.missing, choice.strategy, seen.path, OVERHEAD)
+        if compressed:
+            costs = replace(costs, copy_basis=f"{costs.copy_basis}; less by what it is compressed")
         if any(server.name in seen.seeds for server in seen.cluster.servers):
             costs = replace(costs, copy_basis=f"{costs.copy_basis}; less by what {seen.target} keeps of the disks")
     found = (
@@ -106,6 +110,7 @@ def make_plan(
         missing=tuple(image.digest for image in seen.missing),
         findings=tuple(sorted(found, key=lambda finding: not finding.blocking)),
         estimate=costs,
+        compressed=compressed,
     )
 
 

@@ -50,9 +50,10 @@ class DiskReport:
 class ServerReport:
     """One server's move.
 
-    why: why this strategy. bytes_sent: of disks and memory, over the WAN; unique_bytes: those that had to cross once.
-    rounds: passes of pre-copy. blackout_s: seen by the probe of this server; hypervisor_downtime_s: QEMU's own figure,
-    taken at the source, never to be published as downtime. limit_s: shortest blackout that the link allows.
+    why: why this strategy. bytes_sent: of disks and memory, before they are compressed; unique_bytes: those that had
+    to cross once. rounds: passes of pre-copy. blackout_s: seen by the probe of this server;
+    hypervisor_downtime_s: QEMU's own figure, taken at the source, never to be published as downtime. limit_s: shortest
+    blackout that the link allows without compression.
     """
 
     name: str
@@ -195,6 +196,7 @@ class Report:
 
     split_window_s: first source pause → last target resume. reconfiguration_s: first flow message → last barrier reply.
     migration_time_s: request → source released. barrier_rtt_s: what a bare barrier takes, per site's switch.
+    wan_bytes: crossed the WAN in all: base images, disks, memory, as compressed as they were.
     base_image_bytes: of base images over the WAN, sent once for the whole cluster. resumed: how often another process
     went on with it.
     """
@@ -211,6 +213,7 @@ class Report:
     environment: Environment
     servers: tuple[ServerReport, ...]
     base_image_bytes: Bytes = Bytes(0)
+    wan_bytes: Bytes | None = None
     split_window_s: Seconds | None = None
     reconfiguration_s: Seconds | None = None
     reconfiguration_per_switch_s: Mapping[str, Seconds] = field(default_factory=dict)
@@ -220,6 +223,11 @@ class Report:
     findings: tuple[str, ...] = ()
     resumed: int = 0
     version: int = VERSION
+
+    @property
+    def sent_bytes(self) -> Bytes:
+        """All that was sent, before it was compressed."""
+        return Bytes(self.base_image_bytes + sum(server.bytes_sent for server in self.servers))
 
 
 def short_root(root: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from intercloud.errors import TransferError
+from intercloud.transfer.channel import Way
 from intercloud.transfer.qmp import Event, Json, Qmp
 from intercloud.units import Bytes, Seconds
 
@@ -97,8 +98,8 @@ class Memory:
         self.source, self.target = source, target
         self._since = source.mark()  # rounds that were told before are those of an earlier transfer
 
-    def start(self, uri: str, bandwidth: float | None, *, throttle: bool, postcopy: bool) -> None:
-        """Begin to copy while the guest runs, unless that is under way. uri: the target, as both sides know it.
+    def start(self, way: Way, bandwidth: float | None, *, throttle: bool, postcopy: bool) -> None:
+        """Begin to copy while the guest runs, unless that is under way.
 
         bandwidth: bytes a second until it is released; None: as much as there is.
         throttle: let QEMU slow the guest down; postcopy: make it possible. Both sides' capabilities must agree, so
@@ -118,8 +119,8 @@ class Memory:
         less = {SWITCHOVER: LESS_THAN_A_PAGE} if self.bursts() else {}
         limits = {"max-bandwidth": round(bandwidth or UNLIMITED), "downtime-limit": 1, **less}
         self.source.execute("migrate-set-parameters", **limits)
-        self.target.execute("migrate-incoming", uri=uri)
-        self.source.execute("migrate", uri=uri)
+        self.target.execute("migrate-incoming", uri=way.target.uri)
+        self.source.execute("migrate", uri=way.source.uri)
 
     def state(self) -> str:
         """Say how it stands, in QEMU's words."""

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from intercloud.clouds.address import Address
 from intercloud.clouds.block_digests import GoOn, to_the_end
 from intercloud.clouds.port import Landing, Monitor
 from intercloud.errors import MonitorError, TransferError
 from intercloud.model.evidence import BlockDigests
 from intercloud.model.server import Disk
 from intercloud.transfer import seedfilter
+from intercloud.transfer.channel import Way, direct
 from intercloud.transfer.digest import LiveDisk, gentle_thread
 from intercloud.transfer.qmp import Event, Json, Promise, Qmp
 from intercloud.units import Bytes, Seconds
@@ -58,11 +60,11 @@ class Mirror:
     def __init__(self, source: Qmp, target: Qmp, disks: Sequence[Disk], here: Monitor) -> None:
         self.source, self.target, self.disks, self.here = source, target, tuple(disks), here
 
-    def start(self, landing: Landing, go_on: GoOn = to_the_end) -> None:
+    def start(self, landing: Landing, way: Way | None = None, go_on: GoOn = to_the_end) -> None:
         """Export the target's disks and let the source write into them, unless all that is under way.
 
         What a program that was killed has left of it is taken away first. What seeds hold is read at the target, and
-        not believed: another mirror may have begun to fill them.
+        not believed: another mirror may have begun to fill them. way: by default the WAN itself.
         """
         if len(_jobs(self.source)) == len(self.disks):
             return
@@ -70,8 +72,8 @@ class Mirror:
         with contextlib.suppress(MonitorError):  # it does not run
             self.target.execute("nbd-server-stop")
         seeds = self._read_seeds(landing, go_on)
-        address = {"host": landing.nbd_host, "port": str(landing.nbd_port)}
-        self.target.execute("nbd-server-start", addr={"type": "inet", "data": address})
+        way = way or direct(landing).disks
+        self.target.execute("nbd-server-start", addr={"type": way.target.kind, "data": way.target.place})
         for disk in self.disks:
             self.target.execute(
                 "block-export-add",
@@ -81,10 +83,11 @@ class Mirror:
                 node_name=landing.monitor.nodes[disk.name],
                 writable=True,
             )
-            server = {"type": "inet", **address}
+            server = way.source
             if disk.name in seeds:
-                server = {"type": "unix", "path": seedfilter.start(self.here, landing, disk.name, seeds[disk.name])}
-            self.source.execute("blockdev-add", driver="nbd", node_name=_job(disk), server=server, export=disk.name)
+                server = Address(path=seedfilter.start(self.here, server, disk.name, seeds[disk.name]))
+            where = {"type": server.kind, **server.place}
+            self.source.execute("blockdev-add", driver="nbd", node_name=_job(disk), server=where, export=disk.name)
             self.source.execute(
                 "blockdev-mirror",
                 job_id=_job(disk),

@@ -1,6 +1,6 @@
 """A process between a hypervisor that mirrors a disk and the NBD server at the disk's place, which holds a seed.
 
-    python -m intercloud.transfer.seedfilter SOCKET HOST PORT EXPORT   (the seed's block digests come by stdin)
+    python -m intercloud.transfer.seedfilter SOCKET URI EXPORT   (the seed's block digests come by stdin)
 
 QEMU's mirror writes the whole disk; only what is not at the target yet crosses the WAN. Whoever writes, the mirror or
 the guest through it, in whatever order, both sides are equal afterwards: QEMU has no two writes of one place under way.
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from intercloud.clouds.address import Address
 from intercloud.clouds.nbd_reader import (
     EXPORT_NAME,
     FIXED_NEWSTYLE,
@@ -32,7 +33,7 @@ from intercloud.clouds.nbd_reader import (
     open_export,
     take,
 )
-from intercloud.clouds.port import Landing, Monitor
+from intercloud.clouds.port import Monitor
 from intercloud.errors import TransferError
 from intercloud.model.evidence import BlockDigests
 from intercloud.transfer.held import Held, Part
@@ -66,13 +67,14 @@ class Kind(IntEnum):
     WRITE_ZEROES = 6
 
 
-def start(monitor: Monitor, landing: Landing, export: str, seed: BlockDigests) -> str:
+def start(monitor: Monitor, server: Address, export: str, seed: BlockDigests) -> str:
     """Start one beside a hypervisor, for one disk; returns the socket at which it waits for QEMU.
 
-    seed: of what the target's export holds, to which nobody else writes. Raises TransferError.
+    server: the NBD server as one finds it from there; seed: of what its export holds, to which nobody else writes.
+    Raises TransferError.
     """
     path = str(_socket(monitor, export))
-    program = (sys.executable, "-m", __name__, path, landing.nbd_host, str(landing.nbd_port), export)
+    program = (sys.executable, "-m", __name__, path, server.uri, export)
     try:
         done = subprocess.run(
             (*monitor.beside, *program), input=seed.digests, capture_output=True, timeout=START, check=False,
@@ -233,14 +235,15 @@ def wait_for_client(listener: socket.socket, path: Path, inode: int) -> socket.s
     return client
 
 
-def main(path: Path, host: str, port: int, export: str) -> None:
+def main(path: Path, where: Address, export: str) -> None:
     """Connect, listen, go on alone, serve one client."""
-    server = socket.create_connection((host, port), CONNECT)
+    server = where.connect(CONNECT)
     size, flags = open_export(server, export)
     held = Held(BlockDigests(size, sys.stdin.buffer.read()))
     server.settimeout(None)
-    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
+    if server.family != socket.AF_UNIX:
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
@@ -262,6 +265,6 @@ def main(path: Path, host: str, port: int, export: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4])
+        main(Path(sys.argv[1]), Address.read(sys.argv[2]), sys.argv[3])
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None

@@ -287,8 +287,8 @@ class LabCloud:
         guest.boot(emulator(self.place.lab.cache))
         return Landing(
             monitor=self.monitor_of(guest),
-            memory_uri=f"tcp:{self.place.address}:{guest.record.memory_port}",
-            nbd_host=self.place.address,
+            host=self.place.address,
+            memory_port=guest.record.memory_port,
             nbd_port=guest.record.nbd_port,
             placement=guest.placement,
             seeds=frozenset(guest.record.seeds),
@@ -322,7 +322,7 @@ class LabCloud:
     def monitor_of(self, guest: Guest) -> Monitor:
         """Say where a guest's monitor is."""
         nodes = {disk.name: node(disk.name) for disk in guest.record.server.disks}
-        return Monitor(str(guest.files.monitor), nodes, self.place.stand.beside)
+        return Monitor(str(guest.files.monitor), nodes, self.place.stand.beside, doors=guest.files.doors)
 
     def make(self, cluster: Cluster, server: Server, *, incoming: bool) -> Guest:
         """Record a server and make its files and devices; after an error nothing is left of it."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from intercloud.clouds.address import Address
 from intercloud.clouds.nbd import escape
+from intercloud.clouds.port import Doors
 from intercloud.errors import CloudError
 from intercloud.model.server import Server
 from intercloud.units import MIB
@@ -91,6 +93,12 @@ class Files:
     def nbd(self) -> Path:
         """The socket at which the guest's QEMU serves a disk as of one moment."""
         return self.directory / "nbd.sock"
+
+    @property
+    def doors(self) -> Doors:
+        """Where this hypervisor meets a process beside it."""
+        memory, disks = (Address(path=str(self.monitor.with_suffix(suffix))) for suffix in (".mem", ".nbd"))
+        return Doors(memory, disks, str(self.directory / "channel"))
 
     @property
     def aside(self) -> Path:

@@ -20,13 +20,16 @@ from zlib import crc32
 import libvirt
 import libvirt_qemu
 
+from intercloud.clouds.address import Address
 from intercloud.clouds.openstack.domain import aliases, incoming, layout, node, receiving
 from intercloud.clouds.openstack.names import ROOT
-from intercloud.clouds.port import Monitor, ServerState
+from intercloud.clouds.port import Doors, Monitor, ServerState
 from intercloud.errors import CloudError, CloudUnreachable, MonitorError, NotFound
 
 FIRST_PORT, SERVERS = 30000, 6000
 """Each server has three ports at its hypervisor: for its memory, for its disks, and for reading them."""
+RECORDS = "/var/lib/intercloud/channels"
+"""At a host: where processes beside hypervisors record what they have sent."""
 HELD_BACK = 14.0
 """Seconds; for 15 s Nova holds back the word that a domain has stopped, and drops it when it has started again."""
 GREETING = {"QMP": {"version": {"qemu": {"major": 0, "minor": 0, "micro": 0}, "package": ""}, "capabilities": []}}
@@ -87,11 +90,15 @@ def _dispatch(*told: Any) -> None:
 
 @dataclass(frozen=True)
 class Host:
-    """A compute host. uri: of its libvirt; address: on the WAN; local: where this program reaches it."""
+    """A compute host. uri: of its libvirt; address: on the WAN; local: where this program reaches it.
+
+    beside: words before a command that shall run there; None: none can.
+    """
 
     uri: str
     address: str
     local: str
+    beside: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +186,12 @@ class Guest:
         blocks = self.ask("query-block")
         disks = aliases(self.domain.XMLDesc(0))
         nodes = {ROOT if device == self.root else device: node(blocks, name) for device, name in disks.items()}
-        return Monitor(relay(self, folder), nodes, (), (self.host.local, self.ports[2]))
+        beside, doors = self.host.beside, None
+        if beside is not None:
+            memory, meeting, _ = self.ports
+            record = f"{RECORDS}/{self.number}"
+            doors = Doors(Address("127.0.0.1", memory), Address("127.0.0.1", meeting), record)
+        return Monitor(relay(self, folder), nodes, beside or (), (self.host.local, self.ports[2]), doors)
 
 
 _relays: dict[str, str] = {}

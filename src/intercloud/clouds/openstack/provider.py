@@ -341,8 +341,8 @@ class OpenStackCloud:
         memory, disks, _ = guest.ports
         return Landing(
             monitor=guest.monitor(self.spool),
-            memory_uri=f"tcp:{guest.host.address}:{memory}",
-            nbd_host=guest.host.address,
+            host=guest.host.address,
+            memory_port=memory,
             nbd_port=disks,
             placement=self.placement(server),
             bare=True,

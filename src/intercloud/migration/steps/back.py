@@ -8,7 +8,7 @@ from intercloud.migration import proof
 from intercloud.migration.settle import Commit
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Strategy
-from intercloud.transfer import mirror
+from intercloud.transfer import channel, mirror
 from intercloud.units import Seconds
 
 ENDS = Seconds(10.0)
@@ -24,6 +24,7 @@ def clean(world: World, servers: Iterable[str]) -> None:
             mirror.abandon(moving.source.qmp, moving.source.monitor)
             proof.forget(moving)
             moving.memory_at_source.wait_ended(ENDS)
+            channel.sweep(moving.source.monitor)
         world.source.adopt_server(moving.name)
         moving.target.close()
         world.unplug(moving, world.plan.target)

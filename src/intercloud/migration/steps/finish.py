@@ -7,6 +7,7 @@ from intercloud.errors import VerifyError
 from intercloud.migration import proof
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Strategy
+from intercloud.transfer import channel
 from intercloud.transfer.digest import since
 from intercloud.units import Seconds
 
@@ -21,14 +22,23 @@ FINISHES = ("completed", "device", "postcopy-active", "postcopy-paused", "postco
 
 def adopt(world: World, servers: Iterable[str]) -> None:
     """Wait for what follows a post-copy, and let the target's cloud record the servers as its own."""
+    servers = tuple(servers)
+
+    def is_there(moving: Moving) -> bool:
+        return not world.is_lost(moving.source) and moving.source.has_process()
 
     def settle(moving: Moving) -> None:
-        lost = world.is_lost(moving.source)
-        if not lost and moving.source.has_process() and moving.memory_at_source.state() in FINISHES:
+        if is_there(moving) and moving.memory_at_source.state() in FINISHES:
             moving.notes.final_sample = moving.memory_at_source.wait_complete(LAST_PAGE)
         world.target.adopt_server(moving.name)
 
+    def leave_channel(moving: Moving) -> None:
+        if is_there(moving) and moving.notes.crossed is not None:
+            moving.notes.crossed = channel.sent(moving.source.monitor) or moving.notes.crossed
+            channel.sweep(moving.source.monitor)
+
     world.each(settle, servers)
+    world.each(leave_channel, servers)
 
 
 def verify(world: World, servers: Iterable[str]) -> None:

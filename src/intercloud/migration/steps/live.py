@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from intercloud.errors import NotConverging, TransferError
 from intercloud.migration import proof
+from intercloud.migration.ways import find_ways
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Catchup
 from intercloud.planning.brink import TAIL, Allowed, Next, Pacing, is_near, next_move, pacing
@@ -48,6 +49,8 @@ def land(world: World, servers: Iterable[str]) -> None:
 
 def mirror_disks(world: World, servers: Iterable[str]) -> None:
     """Mirror all disks of all servers at the same time, until each is in step with its source."""
+    servers = tuple(servers)
+    ways = find_ways(world, servers)
 
     def copy(moving: Moving) -> None:
         mirror = moving.mirror
@@ -55,7 +58,7 @@ def mirror_disks(world: World, servers: Iterable[str]) -> None:
         with world.notes.timeline.phase(moving.name, "disks"), proof.digest_source(world, moving):
             landing = moving.landing()
             world.plug_target(landing.placement)  # whoever made the place may have been killed before that
-            mirror.start(landing, world.go_on)
+            mirror.start(landing, ways[moving.name].disks, world.go_on)
             while True:
                 sample = mirror.sample()
                 moving.notes.sent = sample.sent
@@ -73,6 +76,7 @@ def copy_memory(world: World, servers: Iterable[str]) -> None:
     servers = tuple(servers)
     share = BitsPerSecond(world.plan.path.rate / len(servers))
     limits = world.plan.limits
+    ways = find_ways(world, servers)
 
     def copy(moving: Moving) -> None:
         rate = pace.last_dirty_rate(moving.source.qmp)
@@ -82,7 +86,7 @@ def copy_memory(world: World, servers: Iterable[str]) -> None:
             memory = moving.memory
             paced = pacing(moving.server.memory, world.plan.path.rate)
             memory.start(
-                moving.landing().memory_uri,
+                ways[moving.name].memory,
                 paced.bandwidth,
                 throttle=catchup is not Catchup.NONE,
                 postcopy=limits.allow_postcopy,
