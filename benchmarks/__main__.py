@@ -27,7 +27,7 @@ from intercloud.errors import IntercloudError
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 QUICK = 3
-KNOWN = ("B1", "B2", "B3", "B5", "B6", "B7")
+KNOWN = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8")
 
 
 def main() -> int:

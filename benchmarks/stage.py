@@ -29,8 +29,9 @@ LAB = "bench"
 SOURCE, TARGET, OFFICE = "lab-a", "lab-b", "office"
 UNLIMITED_MBIT = 20_000.0
 """More than the emulated WAN carries on any machine."""
+LOWAT = "net.ipv4.tcp_notsent_lowat"
 UNTUNED = {
-    "net.ipv4.tcp_notsent_lowat": "4294967295",
+    LOWAT: "4294967295",
     "net.ipv4.tcp_slow_start_after_idle": "1",
     "net.ipv4.tcp_rmem": "4096 131072 6291456",
     "net.ipv4.tcp_wmem": "4096 16384 4194304",
@@ -60,6 +61,7 @@ class Stage:
         self.config.write_text(json.dumps({"lab": {"name": LAB}, "migration": migration}))
         self.settings: Settings = load(self.config)
         self.spec: LabSpec = lab_spec(self.settings)
+        self.unsent: int | None = None
 
     def up(self) -> None:
         """Bring up what all scenarios share."""
@@ -94,10 +96,14 @@ class Stage:
 
     @contextmanager
     def untuned(self) -> Iterator[None]:
-        """Let the clouds' sockets be as Linux has them; the lab itself sets them as our documentation recommends."""
+        """Let the clouds' sockets be as Linux has them, or with `unsent` bytes at most that wait to be sent.
+
+        The lab itself sets them as our documentation recommends.
+        """
         spaces = [self.place(site).namespace for site in (SOURCE, TARGET)]
+        bound = {LOWAT: str(self.unsent)} if self.unsent else {}
         for space in spaces:
-            net.set_sysctls(space, UNTUNED)
+            net.set_sysctls(space, UNTUNED | bound)
         try:
             yield
         finally:

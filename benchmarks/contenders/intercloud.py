@@ -1,15 +1,19 @@
 """Intercloud itself, by its command line, as its users run it; live, warm or cold."""
 
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from benchmarks.chaos.house import Move
 from benchmarks.harness import Failed
 from benchmarks.result import Measured, Span
 from benchmarks.stage import SOURCE, TARGET, Stage
+from benchmarks.watch import watch
 from intercloud.bootstrap.lab import register, wait_for_application
 from intercloud.clouds.lab import qmp
 from intercloud.clouds.lab.server import files
@@ -19,6 +23,8 @@ from intercloud.model.server import Cluster
 
 LONGEST = 300.0
 """Seconds for one move."""
+PROGRAM = (sys.executable, "-m", "intercloud.cli.main")
+KILLED_SETTINGS = {"command": "migrate, killed when memory is under way, without a guard; then at once: resume"}
 
 
 class Fleet:
@@ -91,17 +97,55 @@ def mover(fleet: Fleet, *words: str) -> Callable[[], Measured]:
 def _move(fleet: Fleet, words: Sequence[str]) -> Measured:
     with fleet.awake():
         wait_for_application(fleet.prefix, fleet.fleet)
-        source = fleet.home()
-        target = TARGET if source == SOURCE else SOURCE
-        command = [sys.executable, "-m", "intercloud.cli.main", "migrate", "--source", source, "--target", target]
-        command += ["--cluster", fleet.fleet.name, "--output", "json", "--quiet", "--config", str(fleet.stage.config)]
-        done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=LONGEST, check=False)
-    if not done.stdout:
+        command = [*_command(fleet), "--output", "json", "--quiet", "--config", str(fleet.stage.config), *words]
+        return read(_report(subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)))
+
+
+def _command(fleet: Fleet) -> Sequence[str]:
+    source = fleet.home()
+    target = TARGET if source == SOURCE else SOURCE
+    return [*PROGRAM, "migrate", "--source", source, "--target", target, "--cluster", fleet.fleet.name]
+
+
+def _report(done: "subprocess.CompletedProcess[str]") -> Report:
+    if not done.stdout.startswith("{"):
         raise Failed(done.stderr.strip().rpartition("\n")[2])
     report = from_json(done.stdout)
     if report.status is not Status.COMPLETED:
         raise Failed(f"{report.status}: {report.message}", read(report))
-    return read(report)
+    return report
+
+
+def killed(fleet: Fleet, phase: str) -> Callable[[], Measured]:
+    """Give another operation: the same, killed when a phase has begun, and gone on with at once."""
+    return partial(_killed, fleet, phase)
+
+
+def _killed(fleet: Fleet, phase: str) -> Measured:
+    config = fleet.stage.config.with_name("unattended.json")
+    settings = json.loads(fleet.stage.config.read_text())
+    settings["migration"] |= {"guard": False}
+    config.write_text(json.dumps(settings | {"probe": {"enabled": False}}))
+    reports: list[Report] = []
+    took: list[float] = []
+
+    def act() -> None:
+        began = time.monotonic()
+        move = Move([*_command(fleet), "--output", "json", "--config", str(config)])
+        begun = move.wait_phase(phase)
+        move.kill()
+        move.end()
+        if not begun:
+            raise Failed(f"it ended before {phase}: {move.lines[-2:]}")
+        words = [*PROGRAM, "resume", "--output", "json", "--quiet", "--config", str(config)]
+        reports.append(_report(subprocess.run(words, capture_output=True, text=True, timeout=LONGEST, check=False)))
+        took.append(time.monotonic() - began)
+
+    with fleet.awake():
+        wait_for_application(fleet.prefix, fleet.fleet)
+        seen = watch(fleet.prefix, fleet.fleet, act)
+    found = read(reports[0])
+    return Measured({**found.figures, **seen.figures, "migration_s": took[0]}, {"blackout_s": seen.blackouts})
 
 
 def read(report: Report) -> Measured:
@@ -114,7 +158,7 @@ def read(report: Report) -> Measured:
         "rtt_s": report.environment.wan.rtt_s,
         "rate_bit_s": report.environment.wan.rate_bit_s,
         "limit_s": servers[0].limit_s,
-        "sent_bytes": report.base_image_bytes + sum(server.bytes_sent for server in servers),
+        "sent_bytes": report.wan_bytes,
         "unique_bytes": _sum(server.unique_bytes for server in servers),
         "rounds": max((server.rounds or 0 for server in servers), default=0) or None,
         "transfer_s": _transfer(report),
