@@ -23,7 +23,6 @@ BY_DISKS = ("stop", "last delta", "commit", "start target", "verify", "release")
 """Phases that only a cold or warm move has, and what follows."""
 CROSSING = ("disks", "memory", "switchover")
 MOVING = ("landing", "disks", "memory", "switchover", "verify")
-MULTIPLEXER = "intercloud.transfer.multiplexer"
 Heal = Callable[[], None]
 
 
@@ -103,11 +102,16 @@ def end_channel(side: str, how: signal.Signals) -> Callable[[Trial], Heal]:
     """Kill or stop the process at one side through which all that the servers send goes."""
 
     def inject(trial: Trial) -> Heal:
-        place = trial.house.place(getattr(trial, side))
-        for pid in processes(place.namespace):
-            if MULTIPLEXER in command_line(pid):
-                os.kill(pid, how)
-        return nothing
+        pids = trial.house.channels(getattr(trial, side))
+        for pid in pids:
+            os.kill(pid, how)
+
+        def end() -> None:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+        return end
 
     return inject
 

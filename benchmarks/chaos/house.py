@@ -15,10 +15,11 @@ from typing import Any, cast
 
 from intercloud.bootstrap.wiring import control_folder, lab_spec, open_cloud, service, vantage_prefix
 from intercloud.clouds.lab import demo, qmp
+from intercloud.clouds.lab.net import processes
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import Place
 from intercloud.clouds.port import ServerState
-from intercloud.clouds.run import find_process
+from intercloud.clouds.run import command_line, find_process
 from intercloud.control import process
 from intercloud.control.client import ControlClient
 from intercloud.endpoints.observer import Probe
@@ -31,6 +32,7 @@ from intercloud.transfer.mirror import ready
 from intercloud.transfer.qmp import Qmp
 
 CLOUDS = ("lab-a", "lab-b")
+MULTIPLEXER = "intercloud.transfer.multiplexer"
 LONGEST = 300.0
 """Seconds for one command."""
 
@@ -157,10 +159,17 @@ class House:
         found += [f"{away}: port of {e.name}" for e in endpoints if away in e.ports]
         for server in demo.TIERS:
             found += [f"{server}: {each}" for each in self.in_hypervisor(home, server)]
-        found += [str(path) for pattern in ("aside*", "*.seed-*") for path in self.place(home).path.rglob(pattern)]
+        found += [f"{cloud}: {MULTIPLEXER} {pid}" for cloud in CLOUDS for pid in self.channels(cloud)]
+        found += [
+            str(path) for pattern in ("aside*", "*.seed-*", "channel") for path in self.place(home).path.rglob(pattern)
+        ]
         found += [str(path) for cloud in CLOUDS for path in self.place(cloud).path.glob("offer-*")]
         found += [f"migration {run.run}: {run.how}" for run in self.runs() if run.how not in ENDED]
         return found
+
+    def channels(self, cloud: str) -> list[int]:
+        """Processes of channels at a cloud."""
+        return [pid for pid in processes(self.place(cloud).namespace) if MULTIPLEXER in command_line(pid)]
 
     def runs(self) -> Sequence[Standing]:
         """Every migration on record, the newest first."""

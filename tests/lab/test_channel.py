@@ -1,15 +1,18 @@
 """The channel between two clouds' hypervisors, with real sockets and processes, and programs that talk through it."""
 
+import os
 import random
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
 import unittest
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 from intercloud.clouds.address import Address
 from intercloud.clouds.port import Doors, Landing, Monitor
@@ -186,6 +189,16 @@ class Talks(unittest.TestCase):
         self.wait(lambda: not self.processes())
         left = [each for each in self.path.rglob("*") if each.is_file() or each.is_socket()]
         self.assertLessEqual(set(left), {Path(self.ways[0].disks.target.path)})
+
+    def test_one_whose_other_end_hangs_goes_when_its_hypervisors_have(self) -> None:
+        program = "from intercloud.transfer import multiplexer; multiplexer.LONELY = 1.0; multiplexer.main()"
+        self.enterContext(patch.object(channel, "PROGRAM", (sys.executable, "-c", program)))
+        self.channel.open()
+        here, _ = self.connect(self.ways[0].memory)
+        (far,) = (pid for pid in self.processes() if "/there0" in " ".join(command_line(pid)))
+        os.kill(far, signal.SIGSTOP)
+        here.close()
+        self.wait(lambda: self.processes() == [far])
 
     def test_one_that_cannot_start_says_so(self) -> None:
         with (

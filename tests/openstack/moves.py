@@ -106,4 +106,6 @@ class MovesCase(unittest.TestCase):
             self.assertEqual(found["probe"]["writes"]["lost"], 0)
         if strategy == "live":
             self.assertEqual(found["probe"]["tcp"]["broken"], 0)
+            sent = sum(server["bytes_sent"] for server in found["servers"])
+            self.assertLess(found["wan_bytes"], sent / 2, "it went through the channel")
         return found

@@ -15,6 +15,7 @@ from intercloud.units import Bytes
 
 START = 20.0
 """Seconds for one end to get ready; it takes some 0.2 s."""
+PROGRAM = (sys.executable, "-m", "intercloud.transfer.multiplexer")
 WINDOWS = range(20, 30)
 """Powers of two that a window may be: up to half a GiB at both sides."""
 
@@ -96,8 +97,7 @@ def sweep(monitor: Monitor) -> None:
 
 
 def _start(monitor: Monitor, end: End) -> None:
-    program = (sys.executable, "-m", "intercloud.transfer.multiplexer", _doors(monitor).record)
-    done = _beside(monitor, *program, text=end.to_json())
+    done = _beside(monitor, *PROGRAM, _doors(monitor).record, text=end.to_json())
     if done.returncode:
         raise TransferError(f"the channel beside {monitor.path} does not start: {done.stderr.strip()}")
 

@@ -51,7 +51,7 @@ LEVEL = 1
 CONNECT = 10.0
 """Seconds for the other end to come."""
 LONELY = 60.0
-"""Seconds without a connection after which nobody wants it any more."""
+"""Seconds without anybody who may say more, after which nobody wants it any more; the other end may hang."""
 GLANCE = 0.2
 """Seconds between two looks whether its files are still there."""
 SILENCE_MS = 60_000
@@ -188,9 +188,9 @@ class Multiplexer:
                 self._out.flush()
             for key, _ in events:
                 self._serve(key.data)
-            if self._connections or path is None:
+            if path is None or not all(each.read_over for each in self._connections.values()):
                 wanted = time.monotonic()
-            elif time.monotonic() - wanted > LONELY or _inode(path) != mine:
+            elif time.monotonic() - wanted > LONELY or not (self._connections or _inode(path) == mine):
                 return
 
     def _serve(self, what: tuple[socket.socket, int] | int | None) -> None:
