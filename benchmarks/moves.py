@@ -95,12 +95,17 @@ class Players:
             return Lane(contender, virsh.mover(self.libvirt()), virsh.SETTINGS | SETTINGS)
         if contender == KILLED:
             return Lane(contender, intercloud.killed(self.ours(), KILLED_IN), intercloud.KILLED_SETTINGS)
-        words = OURS[contender]
-        return Lane(contender, intercloud.mover(self.ours(), *words), {"command": f"migrate {' '.join(words)}".strip()})
+        way = OURS[contender]
+        return Lane(contender, intercloud.mover(self.ours(), way), way.settings)
 
 
 KILLED, KILLED_IN = "intercloud, killed", "memory"
-OURS: Mapping[str, tuple[str, ...]] = {"intercloud": (), "cold": ("--strategy", "cold")}
+UNCOMPRESSED = "intercloud, uncompressed"
+OURS: Mapping[str, intercloud.Way] = {
+    "intercloud": intercloud.Way(),
+    UNCOMPRESSED: intercloud.Way(migration={"compress": False}),
+    "cold": intercloud.Way(("--strategy", "cold")),
+}
 
 
 @dataclass(frozen=True)
@@ -202,9 +207,10 @@ def scenarios(players: Players, quick: bool) -> list[Scenario]:
     slow, office, busy = Wan(400), Wan(400, 5), Wan(200)
     single = Moves("B1", CONTENDERS, name="single VM")
     idle = Moves("B1", ("intercloud", "qemu"), wan=slow)
-    hot = Moves("B2", ("intercloud", "qemu", "virsh"), wan=busy, hot_mib=1)
+    hot = Moves("B2", ("intercloud", UNCOMPRESSED, "qemu", "virsh"), wan=busy, hot_mib=1)
     clustered = Moves("B7", CONTENDERS, servers=3, wan=office, name="clustered VMs")
-    gangs = [Moves("B5", ("intercloud", "qemu", "qemu sequential"), servers=n, wan=slow) for n in (2, 4, 8)]
+    parties = ("intercloud", UNCOMPRESSED, "qemu", "qemu sequential")
+    gangs = [Moves("B5", parties, servers=n, wan=slow) for n in (2, 4, 8)]
     if quick:
         chosen = [single, idle, hot, clustered, gangs[1]]
     else:

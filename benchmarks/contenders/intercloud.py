@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -89,15 +90,40 @@ class Fleet:
                     yield files(self.stage.place(site), server.name).own_monitor, server.memory
 
 
-def mover(fleet: Fleet, *words: str) -> Callable[[], Measured]:
-    """Give the operation: one move, to wherever they are not. words: more of the command line."""
-    return partial(_move, fleet, words)
+@dataclass(frozen=True)
+class Way:
+    """How it is used. words: more of the command line; migration, probe: what is different in these settings."""
+
+    words: Sequence[str] = ()
+    migration: Mapping[str, bool] = field(default_factory=dict)
+    probe: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """As they are written down."""
+        changed = json.dumps({"migration": dict(self.migration)}) if self.migration else ""
+        return {"command": " ".join(("migrate", *self.words, changed)).strip()}
+
+    def configure(self, stage: Stage) -> Path:
+        """Write a configuration; returns its path."""
+        found = json.loads(stage.config.read_text())
+        found["migration"] |= self.migration
+        found["probe"] = dict(self.probe)
+        path = stage.config.with_name("way.json")
+        path.write_text(json.dumps(found))
+        return path
 
 
-def _move(fleet: Fleet, words: Sequence[str]) -> Measured:
+def mover(fleet: Fleet, way: Way) -> Callable[[], Measured]:
+    """Give the operation: one move, to wherever they are not."""
+    return partial(_move, fleet, way)
+
+
+def _move(fleet: Fleet, way: Way) -> Measured:
+    config = way.configure(fleet.stage)
     with fleet.awake():
         wait_for_application(fleet.prefix, fleet.fleet)
-        command = [*_command(fleet), "--output", "json", "--quiet", "--config", str(fleet.stage.config), *words]
+        command = [*_command(fleet), "--output", "json", "--quiet", "--config", str(config), *way.words]
         return read(_report(subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)))
 
 
@@ -116,16 +142,16 @@ def _report(done: "subprocess.CompletedProcess[str]") -> Report:
     return report
 
 
+UNATTENDED = Way(migration={"guard": False}, probe={"enabled": False})
+
+
 def killed(fleet: Fleet, phase: str) -> Callable[[], Measured]:
     """Give another operation: the same, killed when a phase has begun, and gone on with at once."""
     return partial(_killed, fleet, phase)
 
 
 def _killed(fleet: Fleet, phase: str) -> Measured:
-    config = fleet.stage.config.with_name("unattended.json")
-    settings = json.loads(fleet.stage.config.read_text())
-    settings["migration"] |= {"guard": False}
-    config.write_text(json.dumps(settings | {"probe": {"enabled": False}}))
+    config = UNATTENDED.configure(fleet.stage)
     reports: list[Report] = []
     took: list[float] = []
 
