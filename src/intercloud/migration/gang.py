@@ -35,7 +35,7 @@ AWAKE = Bytes(32 * 1024)
 """More than a held server sends in one of QEMU's windows."""
 LONGEST_APPROACH = Seconds(10.0)
 LONGEST_SETTLING = Seconds(6.0)
-"""In this time rounds of which each is three quarters of the one before become a tenth."""
+"""For rounds to shrink: where each is three quarters of the one before, all together last four times the first."""
 FLUSH = Seconds(10.0)
 """Longest wait for one frozen server's last bytes; a link that is cut in this moment must not freeze it for ever."""
 

@@ -1,23 +1,23 @@
 """How what a live move sends gets to the target: by each server's own connections, or compressed through a channel."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from intercloud.clouds.port import Landing
 from intercloud.migration.world import Moving, World
 from intercloud.transfer import channel
 from intercloud.transfer.channel import Channel, Ways
 from intercloud.units import Bytes
 
 
-def find_ways(world: World, servers: Iterable[str]) -> Mapping[str, Ways]:
-    """Find the way of each of these servers, after opening what channels the whole gang needs, unless they live.
+def find_ways(world: World, landings: Mapping[str, Landing]) -> Mapping[str, Ways]:
+    """Find the way of each server, after opening what channels the gang needs, unless they live.
 
     A channel joins the servers that are beside each other, at either side; without one where nothing can be run.
-    Raises TransferError.
+    landings: of all servers. Raises TransferError.
     """
-    if not world.plan.compressed:
-        return dict(zip(servers, world.each(lambda moving: channel.direct(moving.landing()), servers), strict=True))
-    landings = dict(zip(world.moving, world.each(Moving.landing, world.moving), strict=True))
     found = {name: channel.direct(landing) for name, landing in landings.items()}
+    if not world.plan.compressed:
+        return found
     together: dict[tuple[Sequence[str], Sequence[str]], list[Moving]] = {}
     for name, moving in world.moving.items():
         here, there = moving.source.monitor, landings[name].monitor

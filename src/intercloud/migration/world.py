@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -256,6 +256,10 @@ class World:
     def each(self, act: Callable[[Moving], R], servers: Iterable[str]) -> list[R]:
         """Do something for several servers at the same time; all have ended when the first error is raised."""
         return together(act, [self.moving[name] for name in servers])
+
+    def landings(self) -> Mapping[str, Landing]:
+        """Find every server's place at the target."""
+        return dict(zip(self.moving, self.each(Moving.landing, self.moving), strict=True))
 
     def progress(self, server: str, phase: str, total: int) -> Progress:
         """Return a callback that tells how far one server's phase is, and stops it when the user asked for that."""

@@ -17,7 +17,7 @@ from intercloud.errors import MonitorError, TransferError
 from intercloud.model.evidence import BlockDigests
 from intercloud.model.server import Disk
 from intercloud.transfer import seedfilter
-from intercloud.transfer.channel import Way, direct
+from intercloud.transfer.channel import Way
 from intercloud.transfer.digest import LiveDisk, gentle_thread
 from intercloud.transfer.qmp import Event, Json, Promise, Qmp
 from intercloud.units import Bytes, Seconds
@@ -60,11 +60,11 @@ class Mirror:
     def __init__(self, source: Qmp, target: Qmp, disks: Sequence[Disk], here: Monitor) -> None:
         self.source, self.target, self.disks, self.here = source, target, tuple(disks), here
 
-    def start(self, landing: Landing, way: Way | None = None, go_on: GoOn = to_the_end) -> None:
+    def start(self, landing: Landing, way: Way, go_on: GoOn = to_the_end) -> None:
         """Export the target's disks and let the source write into them, unless all that is under way.
 
         What a program that was killed has left of it is taken away first. What seeds hold is read at the target, and
-        not believed: another mirror may have begun to fill them. way: by default the WAN itself.
+        not believed: another mirror may have begun to fill them.
         """
         if len(_jobs(self.source)) == len(self.disks):
             return
@@ -72,7 +72,6 @@ class Mirror:
         with contextlib.suppress(MonitorError):  # it does not run
             self.target.execute("nbd-server-stop")
         seeds = self._read_seeds(landing, go_on)
-        way = way or direct(landing).disks
         self.target.execute("nbd-server-start", addr={"type": way.target.kind, "data": way.target.place})
         for disk in self.disks:
             self.target.execute(

@@ -49,14 +49,14 @@ def land(world: World, servers: Iterable[str]) -> None:
 
 def mirror_disks(world: World, servers: Iterable[str]) -> None:
     """Mirror all disks of all servers at the same time, until each is in step with its source."""
-    servers = tuple(servers)
-    ways = find_ways(world, servers)
+    landings = world.landings()
+    ways = find_ways(world, landings)
 
     def copy(moving: Moving) -> None:
         mirror = moving.mirror
         watch = StallWatch(f"{moving.name}: disks")
         with world.notes.timeline.phase(moving.name, "disks"), proof.digest_source(world, moving):
-            landing = moving.landing()
+            landing = landings[moving.name]
             world.plug_target(landing.placement)  # whoever made the place may have been killed before that
             mirror.start(landing, ways[moving.name].disks, world.go_on)
             while True:
@@ -76,7 +76,7 @@ def copy_memory(world: World, servers: Iterable[str]) -> None:
     servers = tuple(servers)
     share = BitsPerSecond(world.plan.path.rate / len(servers))
     limits = world.plan.limits
-    ways = find_ways(world, servers)
+    ways = find_ways(world, world.landings())
 
     def copy(moving: Moving) -> None:
         rate = pace.last_dirty_rate(moving.source.qmp)
