@@ -21,6 +21,7 @@ from intercloud.errors import TransferError
 from intercloud.model.site import Placement
 from intercloud.transfer import channel
 from intercloud.transfer.channel import Channel, Way
+from intercloud.transfer.sockets import connect, listen
 from intercloud.units import MIB, Bytes
 
 PATIENCE = 20.0
@@ -64,9 +65,9 @@ class Talks(unittest.TestCase):
 
     def connect(self, way: Way) -> tuple[socket.socket, socket.socket]:
         """One connection through the channel: its end at the source, and the one at the target."""
-        with way.target.listen() as listener:
+        with listen(way.target) as listener:
             listener.settimeout(PATIENCE)
-            here = way.source.connect(PATIENCE)
+            here = connect(way.source, PATIENCE)
             there, _ = listener.accept()
         there.settimeout(PATIENCE)
         self.addCleanup(here.close)
@@ -155,7 +156,7 @@ class Talks(unittest.TestCase):
 
     def test_nobody_behind_a_door(self) -> None:
         self.channel.open()
-        here = self.ways[0].memory.source.connect(PATIENCE)
+        here = connect(self.ways[0].memory.source, PATIENCE)
         self.addCleanup(here.close)
         self.assertEqual(here.recv(1), b"")
 

@@ -1,9 +1,7 @@
 """Where one program waits for another."""
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -23,28 +21,6 @@ class Address:
     def kind(self) -> str:
         """As QMP's SocketAddress has it."""
         return "unix" if self.path else "inet"
-
-    def connect(self, timeout: float) -> socket.socket:
-        """Connect to who waits there. Raises OSError."""
-        if not self.path:
-            return socket.create_connection((self.host, self.port), timeout)
-        found = socket.socket(socket.AF_UNIX)
-        found.settimeout(timeout)
-        found.connect(self.path)
-        return found
-
-    def listen(self, buffer: int | None = None) -> socket.socket:
-        """Wait there; a socket that somebody else has left goes. buffer: bytes that a peer may send ahead, about."""
-        found = socket.socket(socket.AF_UNIX if self.path else socket.AF_INET)
-        if self.path:
-            Path(self.path).unlink(missing_ok=True)
-        else:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if buffer:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        found.bind(self.path or (self.host, self.port))
-        found.listen()
-        return found
 
     @staticmethod
     def read(uri: str) -> "Address":

@@ -34,6 +34,7 @@ import zstandard
 
 from intercloud.clouds.address import Address
 from intercloud.clouds.nbd_reader import take
+from intercloud.transfer.sockets import connect, listen, promptly
 
 HEAD = struct.Struct("!BII")
 PIECE = 128 * 1024
@@ -257,7 +258,7 @@ class Multiplexer:
 
     def _open(self, number: int, door: int) -> None:
         try:
-            local = promptly(self._doors[door].connect(CONNECT))
+            local = promptly(connect(self._doors[door], CONNECT))
             local.settimeout(None)
         except OSError:
             local, failed = socket.socketpair()
@@ -311,25 +312,18 @@ def keep_record(path: Path) -> int:
     return record
 
 
-def promptly(local: socket.socket) -> socket.socket:
-    """Let what is said over a connection go at once."""
-    if local.family != socket.AF_UNIX:
-        local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return local
-
-
 def main() -> None:
     """Get ready, go on alone, serve. The caller may go on when this process has ended."""
     end = End.from_json(sys.stdin.read())
     path, address = Path(end.record) if end.record else None, Address.read(end.wan)
     record, listeners = None, list[socket.socket]()
     if path is None:
-        wan = address.listen()
+        wan = listen(address)
     else:
         record = keep_record(path)
-        wan = address.connect(CONNECT)
+        wan = connect(address, CONNECT)
         wan.sendall(end.token.encode())
-        listeners = [Address.read(door).listen(PIECE) for door in end.doors]
+        listeners = [listen(Address.read(door), PIECE) for door in end.doors]
     if os.fork():
         os._exit(0)
     nowhere = os.open(os.devnull, os.O_RDWR)

@@ -37,6 +37,7 @@ from intercloud.clouds.port import Monitor
 from intercloud.errors import TransferError
 from intercloud.model.evidence import BlockDigests
 from intercloud.transfer.held import Held, Part
+from intercloud.transfer.sockets import connect, promptly
 from intercloud.units import Bytes
 
 START = 60.0
@@ -237,12 +238,11 @@ def wait_for_client(listener: socket.socket, path: Path, inode: int) -> socket.s
 
 def main(path: Path, where: Address, export: str) -> None:
     """Connect, listen, go on alone, serve one client."""
-    server = where.connect(CONNECT)
+    server = promptly(connect(where, CONNECT))
     size, flags = open_export(server, export)
     held = Held(BlockDigests(size, sys.stdin.buffer.read()))
     server.settimeout(None)
     if server.family != socket.AF_UNIX:
-        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
