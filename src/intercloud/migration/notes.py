@@ -26,8 +26,8 @@ class ServerNotes:
     last_sample: of the last moment before the stop; final_sample: when all had arrived. compared: disk → how both sides
     compare. proven: its disks at the target are proven to be those of the stopped source (cold, warm). booted: it had
     to be booted on the way. warm: its disks have been copied while it ran, in all the rounds that are worth it. kept:
-    the source has kept its disks as a seed. crossed: bytes that its
-    channel has sent, and 0 for the others there; None: it has none.
+    the source has kept its disks as a seed. crossed: bytes that the channel that begins at it has sent, 0 for others in
+    that; None: it is in none.
     """
 
     choice: Choice

@@ -8,6 +8,7 @@ rounds; this module says when it is as small as it will be.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from intercloud.planning.brink import SHRINKING
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
 SMALL = Seconds(0.020)
@@ -15,8 +16,6 @@ SMALL = Seconds(0.020)
 idle guest would run dry meanwhile, and be stopped by QEMU before its traffic is turned."""
 LAST = Bytes(256 * 1024)
 """A round that begins with less may be the one after which QEMU finds next to nothing and stops the guest itself."""
-SHRINKING = 0.8
-"""Rounds that begin with less than this part of those before are worth another one: the servers run meanwhile."""
 PATIENCE = Seconds(0.5)
 """In this time of waiting the sum that is accepted doubles, so that an approach always ends."""
 
