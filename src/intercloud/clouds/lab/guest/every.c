@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
@@ -48,10 +49,13 @@ static void echo_stream(int fd)
         ;
 }
 
-/* Fills the slice with words that were never there before: nothing of it compresses, or was sent before. */
+/* Fills the slice with words that were never there before, nor in another guest: nothing of it compresses, or was sent. */
 static void rewrite(char *slice, size_t size)
 {
-    static uint64_t word = 88172645463325252ULL; /* xorshift64, Marsaglia 2003 */
+    static uint64_t word; /* xorshift64, Marsaglia 2003 */
+    while (word == 0)
+        if (getrandom(&word, sizeof word, 0) < 0)
+            die("getrandom");
     for (size_t at = 0; at < size; at += sizeof word) {
         word ^= word << 13;
         word ^= word >> 7;
