@@ -1,5 +1,6 @@
 """A lab comes up, is repaired after any kill, and leaves nothing behind."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -17,6 +19,7 @@ from intercloud.clouds.lab.guest.build import build_image
 from intercloud.clouds.lab.provider import LabCloud
 from intercloud.clouds.lab.spec import LabSpec
 from intercloud.clouds.port import ServerState
+from intercloud.clouds.run import wait_until
 from tests import needs
 from tests.lab.labs import small_spec, world
 
@@ -81,14 +84,38 @@ class UpDown(unittest.TestCase):
             daemons = [pid for name in namespaces for pid in net.processes(name)]
         self.assert_nothing_left()
 
-    def test_up_killed_anywhere_can_be_repeated_or_taken_down(self) -> None:
+    def start_up(self) -> subprocess.Popen[bytes]:
+        """Begin `up` in a process group of its own."""
         program = (
             "from pathlib import Path; from tests.lab.labs import CACHE, SITES; from intercloud.clouds.lab import lab;"
             "from intercloud.clouds.lab.spec import LabSpec;"
             f"lab.up(LabSpec({self.spec.name!r}, Path({str(self.spec.root)!r}), CACHE, SITES))"
         )
+        return subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+
+    def test_up_killed_before_its_switch_is_ready_can_be_repeated(self) -> None:
+        process = self.start_up()
+        record = self.spec.place("lab-a").ovs / "ovs-vswitchd.pid"
+        wait_until(record.exists, f"{record}", interval=0.0002)
+        switch = int(record.read_text())
+        os.kill(switch, signal.SIGSTOP)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+        def go_on() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(switch, signal.SIGCONT)
+
+        slow = threading.Timer(0.5, go_on)
+        slow.start()
+        self.addCleanup(slow.join)
+        lab.up(self.spec)
+        self.assertTrue(tunnels_join(self.spec))
+        self.assert_nothing_left()
+
+    def test_up_killed_anywhere_can_be_repeated_or_taken_down(self) -> None:
         for after in (0.3, 0.45, 0.6, 0.8, 1.0):
-            process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+            process = self.start_up()
             time.sleep(after)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def run(words: Sequence[str], *, timeout: float = 30, text: str | None = None) -> str:
-    """Run a program to its end and return its output. Raises CloudError with the program's last line of error."""
+    """Run a program to its end and return its output. Raises CloudError with the end of what the program says."""
     log.debug("run %s", " ".join(words))
     try:
         done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=timeout, check=False)
@@ -26,8 +26,9 @@ def run(words: Sequence[str], *, timeout: float = 30, text: str | None = None) -
     except subprocess.TimeoutExpired:
         raise CloudError(f"{' '.join(words)}: no end after {timeout:g} s") from None
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        raise CloudError(f"{' '.join(words)}: {said}")
+        said = done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}"
+        # Two lines: `ip -batch` says what is wrong in the first and where in the second.
+        raise CloudError(f"{' '.join(words)}: {'; '.join(said.splitlines()[-2:])}")
     return done.stdout
 
 

@@ -61,7 +61,9 @@ def start(place: Place, daemon: str, words: Sequence[str]) -> None:
     options = ["--detach", "--no-chdir", f"--pidfile={pid_file}", f"--log-file={place.ovs}/{daemon}.log"]
     options += [f"--unixctl={place.ovs}/{daemon}.ctl", "-vconsole:off", "-vsyslog:off"]
     environment = [f"OVS_RUNDIR={place.ovs}", f"OVS_LOGDIR={place.ovs}", f"OVS_DBDIR={place.ovs}"]
-    run(inside(place.namespace, ["env", *environment, *urgently(), daemon, *words, *options]))
+    # A session of its own, once it is in the namespace, where `down` finds it: a daemon whose starter is killed with us
+    # dies when it wants to tell it that it is ready, which may be after the next `up` has found it alive.
+    run(inside(place.namespace, ["env", *environment, "setsid", *urgently(), daemon, *words, *options]))
 
 
 def vsctl(place: Place, words: Sequence[str]) -> str:
