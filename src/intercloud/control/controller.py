@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 
 from intercloud.control import cutover, fabric
 from intercloud.control.messages import Cutover, Drop, Move, Plug, Put, SwitchStatus, Unplug
@@ -13,6 +13,7 @@ from intercloud.control.reconcile import NOT_YET, SiteLoop, Wanted
 from intercloud.control.registry import Registry
 from intercloud.control.store import Store
 from intercloud.control.tunnels import tunnel_name
+from intercloud.control.urgency import urgent
 from intercloud.errors import ControlError
 from intercloud.units import show_seconds
 
@@ -98,15 +99,18 @@ class Controller:
             before = self._wanted.registry
             after = before.move(change.moves)
             switches = self._connected(before)
-            round_trips = self._knock(switches)
             old = {before.endpoint(mac).site for mac in change.moves} & switches.keys()
-            if absent := sorted({*old, *change.moves.values()} - round_trips.keys()):
-                raise ControlError(f"the switch of {absent[0]} does not answer the controller; nothing was changed")
-            stages = cutover.stages(before, change.moves, {name: switches[name].ports for name in round_trips})
+            needed = {*old, *change.moves.values()}
+            _demand(needed, switches)
+            stages = cutover.stages(before, change.moves, {name: each.ports for name, each in switches.items()})
             batches = [{site: switches[site].prepare(batch) for site, batch in stage.items()} for stage in stages]
             writer = self._note_soon(after, self._wanted.version + 1)
             try:
-                started, ended, spent = self._send(batches, switches)
+                with urgent(switch.receiver for switch in switches.values()):
+                    round_trips = self._knock(switches)
+                    _demand(needed, round_trips)
+                    there = {site: switches[site] for site in round_trips}
+                    started, ended, spent = self._send(batches, there)
             except ControlError:
                 self._wanted.version += 2
                 self._store.note(before, self._wanted.version)
@@ -193,7 +197,7 @@ class Controller:
         log.info("cutover of %s took %s", moved, show_seconds(result.reconfiguration_s))
 
     def _knock(self, switches: Mapping[str, Switch]) -> Mapping[str, float]:
-        """Wake the switches, and find out which of them answer, and in how many seconds."""
+        """Wake the switches just before they are needed; finds out which of them answer, and in how many seconds."""
         answers = {}
         for site, reply in {site: switch.barrier() for site, switch in switches.items()}.items():
             try:
@@ -209,7 +213,7 @@ class Controller:
         spent: dict[str, float] = defaultdict(float)
         started = time.monotonic()
         for number, stage in enumerate(stages):
-            replies = {site: switches[site].send(batch) for site, batch in stage.items()}
+            replies = {site: switches[site].send(batch) for site, batch in stage.items() if site in switches}
             for site, reply in replies.items():
                 try:
                     spent[site] += reply.wait(_BARRIER_S)
@@ -256,3 +260,8 @@ class Controller:
     def _notify(self) -> None:
         with self._progress:
             self._progress.notify_all()
+
+
+def _demand(needed: Collection[str], there: Container[str]) -> None:
+    if absent := sorted(site for site in needed if site not in there):
+        raise ControlError(f"the switch of {absent[0]} does not answer the controller; nothing was changed")

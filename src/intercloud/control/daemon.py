@@ -187,7 +187,8 @@ def _detach(state: Path) -> int:
 
 def _report(ready: int | None, text: str) -> None:
     if ready is not None:
-        os.write(ready, text.encode())
+        with suppress(BrokenPipeError):  # who started us was killed; whoever comes next finds us at work
+            os.write(ready, text.encode())
         os.close(ready)
     elif text != _READY:
         sys.stderr.write(text + "\n")

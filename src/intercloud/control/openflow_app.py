@@ -82,10 +82,11 @@ class Batch:
 
 
 class Switch:
-    """One connected switch. Thread-safe."""
+    """One connected switch. Thread-safe. receiver: native id of the thread that serves it."""
 
     def __init__(self, connection: socket.socket, on_change: Callable[["Switch"], None]) -> None:
         self.datapath_id = ""
+        self.receiver = 0
         self.ports: Mapping[str, int] = {}
         self._connection = connection
         self._on_change = on_change
@@ -166,6 +167,7 @@ class Switch:
 
     def serve(self) -> None:
         """Receive until the connection ends, in the caller's thread. Raises ControlError, OSError."""
+        self.receiver = threading.get_native_id()
         try:
             self._post(_msg.OFPHello(_protocol))
             self._receive()

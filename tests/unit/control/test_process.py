@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import unittest
 from pathlib import Path
 
+from intercloud.clouds.run import wait_until
 from intercloud.control.client import ControlClient
 from intercloud.control.process import running, spawn, stop
 from intercloud.errors import ControlError
@@ -33,6 +36,16 @@ class TestProcess(unittest.TestCase):
         stop(self.state)
         self.assertIsNone(running(self.state))
         self.assertEqual([path.name for path in self.state.iterdir()], ["controller.log"])
+
+    def test_outlives_the_one_who_waits_for_it(self) -> None:
+        words = [sys.executable, "-m", "intercloud.control.daemon", "--state", str(self.state), "--listen", LISTEN]
+        with subprocess.Popen([*words, "--detach"]) as starter:
+            wait_until(lambda: running(self.state) is not None, "the controller", interval=0.001)
+            pid = running(self.state)
+            starter.kill()
+        wait_until((self.state / "control.sock").exists, "its socket")
+        self.assertEqual(self.client().status(), {})
+        self.assertEqual(running(self.state), pid)
 
     def test_keeps_what_it_was_told_and_clients_need_not_care(self) -> None:
         pid = spawn(self.state, LISTEN)
