@@ -94,6 +94,10 @@ class Result:
         """Whether these are too few samples to be published."""
         return self.samples < PUBLISHED
 
+    def has(self, benchmark: str, scenario: Mapping[str, Setting]) -> bool:
+        """Whether this scenario was measured."""
+        return any((cell.benchmark, cell.scenario) == (benchmark, scenario) for cell in self.cells)
+
 
 _RESULT = TypeAdapter(Result)
 
