@@ -110,7 +110,7 @@ class Controller:
                     round_trips = self._knock(switches)
                     _demand(needed, round_trips)
                     there = {site: switches[site] for site in round_trips}
-                    started, ended, spent = self._send(batches, there)
+                    started, ended, spent = self._send(batches, there, needed)
             except ControlError:
                 self._wanted.version += 2
                 self._store.note(before, self._wanted.version)
@@ -207,18 +207,21 @@ class Controller:
         return answers
 
     def _send(
-        self, stages: Sequence[Mapping[str, Batch]], switches: Mapping[str, Switch]
+        self, stages: Sequence[Mapping[str, Batch]], switches: Mapping[str, Switch], needed: Collection[str]
     ) -> tuple[float, float, Mapping[str, float]]:
-        """Send stage after stage; returns when it started and ended, and the seconds that each switch took."""
+        """Send stage after stage; returns when it started and ended, and the seconds that each switch took.
+
+        needed: old and new sites. The packets of others take a detour, no more, as long as they go to the old one.
+        """
         spent: dict[str, float] = defaultdict(float)
         started = time.monotonic()
-        for number, stage in enumerate(stages):
+        for stage in stages:
             replies = {site: switches[site].send(batch) for site, batch in stage.items() if site in switches}
             for site, reply in replies.items():
                 try:
                     spent[site] += reply.wait(_BARRIER_S)
                 except ControlError as error:
-                    if number < cutover.LAST:
+                    if site in needed:
                         raise ControlError(f"cutover at {site}: {error}; flows go back to where they were") from error
                     log.warning("cutover at %s: %s; its packets take a detour until it answers", site, error)
                     self._loops[site].wake()
