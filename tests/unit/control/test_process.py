@@ -43,7 +43,7 @@ class TestProcess(unittest.TestCase):
             wait_until(lambda: running(self.state) is not None, "the controller", interval=0.001)
             pid = running(self.state)
             starter.kill()
-        wait_until((self.state / "control.sock").exists, "its socket")
+        wait_until(lambda: "ready, switches" in (self.state / "controller.log").read_text(), "its being ready")
         self.assertEqual(self.client().status(), {})
         self.assertEqual(running(self.state), pid)
 
