@@ -7,9 +7,20 @@ import signal
 import subprocess
 import sys
 import unittest
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from intercloud.bootstrap.wiring import service
+from intercloud.control.client import ControlClient
+from intercloud.migration.archive import Archive
+from intercloud.migration.plan import Limits
+from intercloud.migration.request import Request, find_plan
+from intercloud.migration.turns import MOST_TURNS, Turns
+from intercloud.migration.world import World
+from intercloud.model.report import Status
+from intercloud.settings import load
+from intercloud.units import Seconds
 from tests import needs
 from tests.system.house import NAME, House, away_from
 
@@ -100,6 +111,27 @@ class Moves(unittest.TestCase):
         self.assertEqual(running.returncode, 1, complaint)
         self.assertEqual(json.loads(output)["status"], "rolled-back")
         self.assert_as_it_was(json.loads(output))
+
+    def test_a_target_that_dies_between_two_steps_does_so_too(self) -> None:
+        asked = service(load(house.config))
+        with closing(ControlClient(asked.control)) as control:
+            source, target = house.cloud(self.here), house.cloud(self.there)
+            limits = Limits(Seconds(1.0), allow_postcopy=True, verify_digests=True)
+            plan = find_plan(Request(self.here, self.there, "shop"), source, target, control, limits)
+            with closing(
+                World(plan, source, target, control, lambda _: None, Archive(house.path / "seen"), None)
+            ) as world:
+                turns, made = Turns(world, lambda _: None), [""]
+                while made[-1] != "memory" and len(made) < MOST_TURNS:
+                    made.append(json.loads(turns.turn())["action"])
+                pid = house.cloud(self.there).guest("web").pid()
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+                while world.notes.ended is None and len(made) < MOST_TURNS:
+                    made.append(json.loads(turns.turn())["action"])
+        self.assertEqual(world.notes.ended, Status.ROLLED_BACK, made)
+        self.assertEqual(world.notes.back, f"web: lost at {self.there} before the switchover; look there")
+        self.assertEqual(house.where(), all_at(self.here))
 
     def test_ctrl_c_rolls_back(self) -> None:
         with self.migration() as running:

@@ -19,7 +19,7 @@ from intercloud.transfer.mirror import StallWatch
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
 MOST_LANDINGS = 3
-"""Times that places at the target are made in one run, after crashes; then something is wrong with them."""
+"""Times that places at the target are made in one run, once by each process that goes on with it."""
 TELL = Seconds(0.1)
 """Seconds between two looks at a transfer while the guest runs."""
 NEAR, OFTEN = 8, Seconds(0.01)
@@ -28,9 +28,10 @@ NEAR, OFTEN = 8, Seconds(0.01)
 
 def land(world: World, servers: Iterable[str]) -> None:
     """Make a paused server for each at the target, and plug its cards beside the running ones."""
+    servers = tuple(servers)
     world.notes.landings += 1
-    if world.notes.landings > MOST_LANDINGS:
-        raise TransferError(f"the servers were let in {MOST_LANDINGS} times, and lost each time; look at both clouds")
+    if world.notes.landings > min(MOST_LANDINGS, 1 + world.notes.resumed):
+        raise TransferError(f"{', '.join(servers)}: lost at {world.plan.target} before the switchover; look there")
 
     def make(moving: Moving) -> None:
         world.go_on()
@@ -41,7 +42,6 @@ def land(world: World, servers: Iterable[str]) -> None:
                 raise TransferError(f"{moving.name}: {world.plan.target} builds another machine: {'; '.join(unlike)}")
             world.notes.facts |= moving.source.qmp.facts()
 
-    servers = tuple(servers)
     # While it is quiet: landings take the processors from the guests, which then write less than they will.
     world.each(lambda moving: pace.measure_dirty_rate(moving.source.qmp), servers)
     world.each(make, servers)
