@@ -65,9 +65,13 @@ class Segment:
         )
 
     def forget(self) -> None:
-        """Let every site's bridge forget where it has seen whom: fleets take turns with the same addresses."""
+        """Let every site's bridge forget where it has seen whom: fleets take turns with the same addresses.
+
+        Cached flows go first: when it next counts their packets, a bridge would learn from them what is so no more.
+        """
         for place in self.stage.spec.places():
-            run(["ovs-appctl", "-t", f"{place.ovs}/ovs-vswitchd.ctl", "fdb/flush", BRIDGE])
+            for words in (["revalidator/purge"], ["fdb/flush", BRIDGE]):
+                run(["ovs-appctl", "-t", f"{place.ovs}/ovs-vswitchd.ctl", *words])
 
     def learn(self) -> None:
         """Let every site's bridge learn again, as it does without flows of ours; returns when it does."""
