@@ -120,6 +120,15 @@ class Talks(unittest.TestCase):
                         got += other.recv(size)
                     self.assertEqual(got, content)
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root may take more than its part of a processor")
+    def test_its_ends_outweigh_other_sessions(self) -> None:
+        self.channel.open()
+        ends = self.processes()
+        self.assertEqual([os.getpriority(os.PRIO_PROCESS, pid) for pid in ends], [-2, -2])
+        groups = [group for pid in ends if (group := Path(f"/proc/{pid}/autogroup")).exists()]
+        for group in groups:  # kernels that do not divide among sessions have none
+            self.assertRegex(group.read_text(), "nice -2$")
+
     def test_bytes_of_every_kind_and_size_arrive_as_they_were(self) -> None:
         self.channel.open()
         dice = random.Random(3)

@@ -71,15 +71,13 @@ def freeze_now(standings: Sequence[Standing], waited: Seconds | None, link: Bits
     waited: seconds since the rounds have shown what one costs at best; None: they shrink. link: bit/s, for all of them.
     A server that stopped by itself decides for all: it must not stand still alone.
     """
-    if any(each.stopped for each in standings):
-        return True
+    if any(each.stopped or (each.rounds and each.round_size < LAST) for each in standings):
+        return True  # the latter would stop by itself within moments, before its traffic is turned
     if not all(each.awake for each in standings):
         return False
     unsent, small = sum(each.unsent for each in standings), link / 8 * SMALL
     if unsent <= small:
         return True
-    if any(each.rounds and each.round_size < LAST for each in standings):
-        return True  # it would stop by itself within moments
     if waited is None or not all(each.rounds for each in standings):
         return False
     least = sum(each.round_size for each in standings)  # what a hot set costs at best

@@ -5,12 +5,14 @@ bandwidth change for up to 100 ms (its accounting window), so letting go happens
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from intercloud.errors import TransferError
 from intercloud.transfer.channel import Way
-from intercloud.transfer.qmp import Event, Json, Qmp
+from intercloud.transfer.qmp import Event, Json, Promise, Qmp
 from intercloud.units import Bytes, Seconds
 
 UNLIMITED = 2**40
@@ -126,12 +128,19 @@ class Memory:
         """Say how it stands, in QEMU's words."""
         return status(self.source)
 
-    def sample(self) -> MemorySample:
-        """Ask how far it is. Raises TransferError when QEMU gave up."""
-        sample = read_sample(self.source.execute("query-migrate"))
+    def ask(self) -> Callable[[], MemorySample]:
+        """Ask how far it is and return at once: what is returned waits for the answer, and raises as sample does."""
+        return partial(self._told, self.source.promise("query-migrate"))
+
+    def _told(self, answer: Promise) -> MemorySample:
+        sample = read_sample(answer())
         if sample.failed:
             raise TransferError(f"{self.source.name}: memory transfer {sample.status}: {sample.error or 'no reason'}")
         return sample
+
+    def sample(self) -> MemorySample:
+        """Ask how far it is. Raises TransferError when QEMU gave up."""
+        return self.ask()()
 
     def wait_round(self, number: int, timeout: Seconds) -> bool:
         """Wait until a round has begun (the first is 1), or for timeout seconds; tells whether it has begun."""
@@ -153,9 +162,13 @@ class Memory:
         """Keep the server at the brink: it runs on, and next to nothing is sent."""
         self.source.execute("migrate-set-parameters", max_bandwidth=HOLD)
 
+    def releasing(self) -> Promise:
+        """Let it send at full speed again, and return at once."""
+        return self.source.promise("migrate-set-parameters", max_bandwidth=UNLIMITED)
+
     def release(self) -> None:
         """Send at full speed again."""
-        self.source.execute("migrate-set-parameters", max_bandwidth=UNLIMITED)
+        self.releasing()()
 
     def postcopy(self) -> None:
         """Let the rest of the memory follow after the switch."""

@@ -51,6 +51,15 @@ def _make_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+def receiver() -> int:
+    """Tell which thread, by its native id, speaks with all monitors."""
+
+    async def tell() -> int:
+        return threading.get_native_id()
+
+    return asyncio.run_coroutine_threadsafe(tell(), _loop()).result(COMMAND_TIMEOUT)
+
+
 class Qmp:
     """The monitor at a unix socket. Use as a context manager; one connection at a time is all that QEMU accepts.
 

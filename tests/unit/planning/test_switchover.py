@@ -35,11 +35,12 @@ class Freeze(unittest.TestCase):
         late = standing(3_000_000, 3_000_000, rounds=0)
         self.assertTrue(freeze_now([late, standing(0, 0, stopped=True)], Seconds(0), LINK))
 
-    def test_one_that_is_about_to_run_dry_decides_for_all_that_are_awake(self) -> None:
+    def test_one_that_is_about_to_run_dry_decides_for_all_even_for_those_that_are_not_awake_yet(self) -> None:
         dry = standing(LAST // 2, LAST // 2)
         for awake in (True, False):
-            other = standing(900_000, 1_000_000, rounds=0, awake=awake)
-            self.assertEqual(freeze_now([dry, other], Seconds(0), LINK), awake)
+            other = standing(2_900_000, 3_000_000, rounds=0, awake=awake)
+            self.assertTrue(freeze_now([dry, other], Seconds(0), LINK))
+            self.assertFalse(freeze_now([other], Seconds(0), LINK))
 
     def test_a_hot_set_is_accepted_at_what_it_costs_at_best(self) -> None:
         hot = standing(2_000_000, 2_000_000)

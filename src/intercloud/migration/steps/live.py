@@ -11,7 +11,7 @@ from intercloud.migration import proof
 from intercloud.migration.ways import find_ways
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Catchup
-from intercloud.planning.brink import TAIL, Allowed, Next, Pacing, is_near, next_move, pacing
+from intercloud.planning.brink import TAIL, WINDOW, Allowed, Next, Pacing, is_near, next_move, pacing
 from intercloud.planning.strategy import catch_up
 from intercloud.transfer import layout, pace
 from intercloud.transfer.memory import Memory
@@ -102,7 +102,8 @@ def _to_the_brink(world: World, moving: Moving, memory: Memory, paced: Pacing, a
     rounds: list[Bytes] = []  # what each round from the second on began with
     bursts = memory.bursts()
     watch = StallWatch(f"{moving.name}: memory")
-    began = time.monotonic()
+    began = looked = time.monotonic()
+    before = Bytes(0)
     while True:
         sample = memory.sample()
         watch.see(sample.transferred)
@@ -126,16 +127,18 @@ def _to_the_brink(world: World, moving: Moving, memory: Memory, paced: Pacing, a
                 memory.hold()  # again, for a round that was seen before it was told
                 return
             memory.release()
-        left = sample.remaining if bursts and not rounds else 0
+        left = sample.remaining if bursts and not rounds else Bytes(0)
+        speed, looked, before = (before - left) / (time.monotonic() - looked), time.monotonic(), left
+        tail = max(paced.tail, Bytes(round(speed * WINDOW)))
         # Before it ends: in the time that a command takes, an idle guest may go round and be stopped.
-        if 0 < left < paced.tail:
+        if 0 < left < tail:
             written = pace.measured(moving.source.qmp)
-            if is_near(Bytes(left), written, Seconds(time.monotonic() - began), allowed.share):
+            if is_near(left, written, Seconds(time.monotonic() - began), allowed.share):
                 memory.hold()
                 rest = sample.total / (sample.total - left)  # of it, as much is zeros as of the others
                 moving.notes.first_round = moving.notes.first_round or Bytes(round(sample.unique * rest))
                 return
         if 0 < left < TAIL:
             memory.hold()
-        if memory.wait_round(len(rounds) + 2, OFTEN if paced.tail <= left < NEAR * paced.tail else TELL):
+        if memory.wait_round(len(rounds) + 2, OFTEN if tail <= left < NEAR * tail else TELL):
             memory.hold()  # before anything else: an idle guest's round is over in some 20 ms

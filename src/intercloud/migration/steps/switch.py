@@ -5,12 +5,13 @@ import time
 from collections.abc import Iterable
 
 from intercloud.clouds.port import ServerState
+from intercloud.control.urgency import urgent
 from intercloud.errors import IntercloudError, MonitorError
 from intercloud.migration.gang import Gang, Member
 from intercloud.migration.settle import Commit
 from intercloud.migration.world import Moving, World
 from intercloud.transfer.digest import since
-from intercloud.transfer.qmp import Event, Qmp, together
+from intercloud.transfer.qmp import Event, Qmp, receiver, together
 
 WAKING = 0.4
 """Seconds. A guest without KVM has all its code translated anew when it awakes: some 100 ms of a processor, which
@@ -23,10 +24,11 @@ def switch_over(world: World, servers: Iterable[str]) -> None:
     members = [Member.of(world.moving[name], since(world.plan.run)) for name in servers]
     gang = Gang(members, world.control, world.plan.path.rate)
     world.notes.load = os.getloadavg()
-    gang.approach(world.plan.limits.max_blackout, world.go_on)
-    gang.hand_over(dict.fromkeys(world.macs_of(servers), world.there))
-    world.notes.commit = Commit.YES
-    gang.commit()
+    with urgent([receiver()]):
+        gang.approach(world.plan.limits.max_blackout, world.go_on)
+        gang.hand_over(dict.fromkeys(world.macs_of(servers), world.there))
+        world.notes.commit = Commit.YES
+        gang.commit()
     world.announce()
     let_go(world, servers)
     if world.notes.facts.get("accelerator") == "TCG":
