@@ -40,6 +40,8 @@ def long(test: _T) -> _T | None:
     return test if os.environ.get("INTERCLOUD_LONG") == "1" else None
 
 
+root = _unless(_missing(()))
+
 switches = _unless(_missing(("ip", "ethtool", "ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "ovs-ofctl", "ovs-vsctl")))
 """Root and Open vSwitch: switches in network namespaces."""
 

@@ -23,6 +23,7 @@ from intercloud.transfer import channel
 from intercloud.transfer.channel import Channel, Way
 from intercloud.transfer.sockets import connect, listen
 from intercloud.units import MIB, Bytes
+from tests import needs
 
 PATIENCE = 20.0
 SERVERS = 3
@@ -120,7 +121,7 @@ class Talks(unittest.TestCase):
                         got += other.recv(size)
                     self.assertEqual(got, content)
 
-    @unittest.skipUnless(os.geteuid() == 0, "only root may take more than its part of a processor")
+    @needs.root
     def test_its_ends_outweigh_other_sessions(self) -> None:
         self.channel.open()
         ends = self.processes()

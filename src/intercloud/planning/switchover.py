@@ -69,10 +69,11 @@ def freeze_now(standings: Sequence[Standing], waited: Seconds | None, link: Bits
     """Decide whether this is the moment.
 
     waited: seconds since the rounds have shown what one costs at best; None: they shrink. link: bit/s, for all of them.
-    A server that stopped by itself decides for all: it must not stand still alone.
+    A server that stopped by itself decides for all: it must not stand still alone. So does one that is about to, though
+    others may not be awake yet: what comes for it before its traffic is turned is lost.
     """
     if any(each.stopped or (each.rounds and each.round_size < LAST) for each in standings):
-        return True  # the latter would stop by itself within moments, before its traffic is turned
+        return True
     if not all(each.awake for each in standings):
         return False
     unsent, small = sum(each.unsent for each in standings), link / 8 * SMALL

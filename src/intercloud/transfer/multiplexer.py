@@ -316,7 +316,7 @@ def _outweigh(servers: int) -> None:
     """Take more than one process' part of processors that are short: it carries for that many servers.
 
     A step of nice is a quarter more. All that the servers would have taken was too much: with it guests waited so long
-    that QEMU stopped them before their traffic was turned. Half as many steps cost none a packet.
+    that QEMU stopped them before their traffic was turned. So it takes half as many steps, docs/decisions/0019.
     """
     nice = -round(math.log(servers, 1.25) / 2)
     with suppress(OSError):
