@@ -26,11 +26,15 @@ class Failed(IntercloudError):
 
 @dataclass(frozen=True)
 class Lane:
-    """One contender in a scenario. measure: does the operation once; whatever it raises is a failed sample."""
+    """One contender in a scenario. measure: does the operation once; whatever it raises is a failed sample.
+
+    renew: makes the state that the next sample needs, wherever a failed one has left it.
+    """
 
     contender: str
     measure: Callable[[], Measured]
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    renew: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ def _measure(scenario: Scenario, lanes: Sequence[Lane], samples: int) -> list[Ce
         for lane, kept in zip(lanes, taken, strict=True):
             kept.append(_sample(lane))
             _tell(f"{scenario.title}: {lane.contender} {number + 1} of {samples}: {_brief(kept[-1])}")
+            if kept[-1].failed:
+                _renew(lane)
     return [
         Cell(scenario.benchmark, scenario.settings, lane.contender, lane.settings, tuple(kept))
         for lane, kept in zip(lanes, taken, strict=True)
@@ -79,6 +85,13 @@ def _sample(lane: Lane) -> Sample:
         return Sample(began, load, error.measured, str(error))
     except Exception as error:  # noqa: BLE001 - a sample that fails is a sample
         return Sample(began, load, Measured(), str(error) if isinstance(error, IntercloudError) else repr(error))
+
+
+def _renew(lane: Lane) -> None:
+    try:
+        lane.renew()
+    except IntercloudError as error:  # the next sample tells what comes of it
+        _tell(f"{lane.contender} cannot begin anew: {error}")
 
 
 def _brief(sample: Sample) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 from benchmarks import fleet
 from benchmarks.contenders import intercloud, qemu, virsh
@@ -24,6 +24,7 @@ from intercloud.clouds.lab import demo
 from intercloud.model.server import Cluster
 from intercloud.units import MIB
 
+Fleet: TypeAlias = intercloud.Fleet | Guests
 F = TypeVar("F", intercloud.Fleet, Guests, virsh.Libvirt)
 QEMU_LIMIT = 0.3
 """Seconds: QEMU's own downtime-limit."""
@@ -42,7 +43,7 @@ class Players:
         self.segment = Segment(stage)
         self.segment.learn()
         self.count = 0
-        self._fleets: dict[str, intercloud.Fleet | Guests] = {}
+        self._fleets: dict[str, Fleet] = {}
 
     def gather(self, count: int) -> None:
         """From now on there are that many servers in each fleet."""
@@ -56,7 +57,7 @@ class Players:
             _, each = self._fleets.popitem()
             each.down()
 
-    def fleets(self) -> list[intercloud.Fleet | Guests]:
+    def fleets(self) -> list[Fleet]:
         """Those that have been booted."""
         return [*self._fleets.values()]
 
@@ -74,12 +75,15 @@ class Players:
 
     def _booted(self, owner: str, make: Callable[[Cluster, str], F]) -> F:
         if owner not in self._fleets:
-            made = make(fleet.cluster(self.stage.image, self.count), owner)
-            self._fleets[owner] = made
-            made.up()
-            wait_for_application(made.prefix, made.fleet)
-            made.tell("stop")
+            self._fleets[owner] = make(fleet.cluster(self.stage.image, self.count), owner)
+            _boot(self._fleets[owner])
         return cast("F", self._fleets[owner])
+
+    def of(self, contender: str) -> Fleet:
+        """Give a contender's fleet."""
+        if contender == "virsh":
+            return self.libvirt()
+        return self.ours() if contender in (*OURS, KILLED) else self.plain()
 
     def lane(self, contender: str) -> Lane:
         """Give a contender's lane."""
@@ -166,35 +170,55 @@ class Moves:
         players.gather(self.servers)
         lanes = [players.lane(contender) for contender in self.contenders]
         facts: dict[str, float] = {}
-        self._heat(players, self.hot_mib)
-        self._fill(players)
+        self._load(players.fleets())
         if "intercloud" in self.contenders and self.servers > 1:
             facts["distinct_bytes"] = distinct_bytes(players.ours())
         try:
-            yield [replace(lane, measure=partial(_derived, lane.measure, facts)) for lane in lanes]
+            yield [
+                replace(lane, measure=partial(_derived, lane.measure, facts), renew=partial(self._renew, players, lane))
+                for lane in lanes
+            ]
         finally:
-            self._heat(players, 0)
+            self._heat(players.fleets(), 0)
             players.stage.unsent = None
             if self.own_mib:
                 players.down()  # what they have of their own stays in their memories
 
-    def _fill(self, players: Players) -> None:
+    def _renew(self, players: Players, lane: Lane) -> None:
+        """Boot a fleet anew, with the load that this scenario holds."""
+        each = players.of(lane.contender)
+        each.down()
+        _boot(each)
+        self._load([each])
+
+    def _load(self, fleets: Sequence[Fleet]) -> None:
+        self._heat(fleets, self.hot_mib)
+        self._fill(fleets)
+
+    def _fill(self, fleets: Sequence[Fleet]) -> None:
         """Rewrite it once, and then next to never."""
         if not self.own_mib:
             return
-        for each in players.fleets():
+        for each in fleets:
             with each.awake():
                 for rate in (0, NEXT_TO_NEVER):
                     demo.heat(each.client, self.own_mib, rate, fleet.addresses(each.fleet).values())
                     time.sleep(FILLED)
 
-    def _heat(self, players: Players, mib: int) -> None:
+    def _heat(self, fleets: Sequence[Fleet], mib: int) -> None:
         if not self.hot_mib:
             return
         rate = 0 if self.rho is None else self.rho * self.wan.rate_mbit * 1e6 / 8 / MIB
-        for each in players.fleets():
+        for each in fleets:
             with each.awake():
                 demo.heat(each.client, mib, rate, fleet.addresses(each.fleet).values())
+
+
+def _boot(each: Fleet) -> None:
+    """Let a fleet come up, and sleep."""
+    each.up()
+    wait_for_application(each.prefix, each.fleet)
+    each.tell("stop")
 
 
 def _derived(measure: Callable[[], Measured], facts: dict[str, float]) -> Measured:

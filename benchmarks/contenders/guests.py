@@ -81,6 +81,7 @@ class Guests:
 
     def up(self) -> None:
         """Boot all at the source."""
+        self.home = SOURCE
         for server in self.fleet.servers:
             self.boot(server, SOURCE, incoming=False)
 

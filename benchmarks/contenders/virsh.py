@@ -65,6 +65,7 @@ class Libvirt(Guests):
 
     def up(self) -> None:
         """Start the daemons, and boot all at the source."""
+        self.home = SOURCE
         for site in (SOURCE, TARGET):
             self._daemon(site)
         for server in self.fleet.servers:

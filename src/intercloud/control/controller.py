@@ -5,10 +5,11 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from typing import TypeVar
 
 from intercloud.control import cutover, fabric
 from intercloud.control.messages import Cutover, Drop, Move, Plug, Put, SwitchStatus, Unplug
-from intercloud.control.openflow_app import Batch, Server, Switch, rehearse
+from intercloud.control.openflow_app import Bundle, Reply, Server, Switch, rehearse
 from intercloud.control.reconcile import NOT_YET, SiteLoop, Wanted
 from intercloud.control.registry import Registry
 from intercloud.control.store import Store
@@ -18,6 +19,8 @@ from intercloud.errors import ControlError
 from intercloud.units import show_seconds
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _CONFIRM_S = 10.0
 _BARRIER_S = 1.0
@@ -103,15 +106,16 @@ class Controller:
             needed = {*old, *change.moves.values()}
             _demand(needed, switches)
             stages = cutover.stages(before, change.moves, {name: each.ports for name, each in switches.items()})
-            batches = [{site: switches[site].prepare(batch) for site, batch in stage.items()} for stage in stages]
+            bundles = [{site: switches[site].bundle(changes) for site, changes in stage.items()} for stage in stages]
             writer = self._note_soon(after, self._wanted.version + 1)
             try:
                 with urgent(switch.receiver for switch in switches.values()):
-                    round_trips = self._knock(switches)
-                    _demand(needed, round_trips)
-                    there = {site: switches[site] for site in round_trips}
-                    started, ended, spent = self._send(batches, there, needed)
+                    there = _only(switches, _knock(switches, needed))
+                    there = _only(there, _fill(bundles, there, needed))
+                    round_trips = _knock(there, needed)
+                    started, ended, spent = self._commit(bundles, _only(there, round_trips), needed)
             except ControlError:
+                _discard(bundles, switches)
                 self._wanted.version += 2
                 self._store.note(before, self._wanted.version)
                 self._wake_all()
@@ -196,30 +200,21 @@ class Controller:
         moved = ", ".join(f"{mac} to {site}" for mac, site in change.moves.items())
         log.info("cutover of %s took %s", moved, show_seconds(result.reconfiguration_s))
 
-    def _knock(self, switches: Mapping[str, Switch]) -> Mapping[str, float]:
-        """Wake the switches just before they are needed; finds out which of them answer, and in how many seconds."""
-        answers = {}
-        for site, reply in {site: switch.barrier() for site, switch in switches.items()}.items():
-            try:
-                answers[site] = reply.wait(_BARRIER_S)
-            except ControlError as error:
-                log.warning("%s does not take part in the cutover: %s", site, error)
-        return answers
-
-    def _send(
-        self, stages: Sequence[Mapping[str, Batch]], switches: Mapping[str, Switch], needed: Collection[str]
+    def _commit(
+        self, stages: Sequence[Mapping[str, Bundle]], switches: Mapping[str, Switch], needed: Collection[str]
     ) -> tuple[float, float, Mapping[str, float]]:
-        """Send stage after stage; returns when it started and ended, and the seconds that each switch took.
+        """Make stage after stage; returns when it started and ended, and the seconds that each switch took.
 
         needed: old and new sites. The packets of others take a detour, no more, as long as they go to the old one.
         """
         spent: dict[str, float] = defaultdict(float)
         started = time.monotonic()
         for stage in stages:
-            replies = {site: switches[site].send(batch) for site, batch in stage.items() if site in switches}
+            replies = {site: switches[site].send(each.commit) for site, each in _only(stage, switches).items()}
             for site, reply in replies.items():
                 try:
-                    spent[site] += reply.wait(_BARRIER_S)
+                    took = reply.wait(_BARRIER_S)
+                    spent[site] += took
                 except ControlError as error:
                     if site in needed:
                         raise ControlError(f"cutover at {site}: {error}; flows go back to where they were") from error
@@ -268,3 +263,44 @@ class Controller:
 def _demand(needed: Collection[str], there: Container[str]) -> None:
     if absent := sorted(site for site in needed if site not in there):
         raise ControlError(f"the switch of {absent[0]} does not answer the controller; nothing was changed")
+
+
+def _knock(switches: Mapping[str, Switch], needed: Container[str]) -> Mapping[str, float]:
+    """Ask who is there, which wakes them; returns the seconds in which each switch answers a bare barrier."""
+    return _answers([(site, switch.barrier()) for site, switch in switches.items()], needed)
+
+
+def _fill(
+    stages: Sequence[Mapping[str, Bundle]], switches: Mapping[str, Switch], needed: Container[str]
+) -> Collection[str]:
+    """Give the switches what they shall make later; returns the sites of those that have it."""
+    sent = [(site, switches[site].send(each.fill)) for stage in stages for site, each in _only(stage, switches).items()]
+    return _answers(sent, needed).keys()
+
+
+def _only(of: Mapping[str, _T], sites: Container[str]) -> Mapping[str, _T]:
+    return {site: each for site, each in of.items() if site in sites}
+
+
+def _answers(sent: Sequence[tuple[str, Reply]], needed: Container[str]) -> Mapping[str, float]:
+    """Wait for replies; returns the seconds of each site that gave all of its own.
+
+    Raises ControlError when one of those needed did not.
+    """
+    found, silent = {}, set()
+    for site, reply in sent:
+        try:
+            found[site] = reply.wait(_BARRIER_S)
+        except ControlError as error:
+            if site in needed:
+                raise ControlError(f"the switch of {site} takes no part: {error}; nothing was changed") from error
+            log.warning("%s does not take part in the cutover: %s", site, error)
+            silent.add(site)
+    return _only(found, found.keys() - silent)
+
+
+def _discard(stages: Sequence[Mapping[str, Bundle]], switches: Mapping[str, Switch]) -> None:
+    """Let the switches forget what they have not made; nobody waits for it, and a made one is refused."""
+    for stage in stages:
+        for site, each in stage.items():
+            switches[site].send(each.discard)

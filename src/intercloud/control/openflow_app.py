@@ -81,6 +81,19 @@ class Batch:
     ids: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Bundle:
+    """Flow changes that a switch is given first and makes at a word, all or none. Each part ends with a barrier.
+
+    Send `fill`; when that is answered, `commit` or `discard`. A switch forgets a bundle when the connection ends, and
+    Open vSwitch also one of which it has heard nothing for ten seconds.
+    """
+
+    fill: Batch
+    commit: Batch
+    discard: Batch
+
+
 class Switch:
     """One connected switch. Thread-safe. receiver: native id of the thread that serves it."""
 
@@ -97,13 +110,16 @@ class Switch:
 
     def prepare(self, changes: Iterable[FlowChange]) -> Batch:
         """Turn flow changes into one bundle (all or nothing) and a barrier; nothing is sent yet."""
-        bundle = next(self._ids) & 0xFFFFFFFF
-        messages = [
-            _control(bundle, _of.OFPBCT_OPEN_REQUEST),
-            *(_msg.OFPBundleAddMsg(_protocol, bundle, _BUNDLE_FLAGS, _Ready(_flow_mod(c)), []) for c in changes),
-            _control(bundle, _of.OFPBCT_COMMIT_REQUEST),
-        ]
+        number = self._number()
+        messages = [*_filling(number, changes), _control(number, _of.OFPBCT_COMMIT_REQUEST)]
         return self._batch(messages if len(messages) > 2 else [], _msg.OFPBarrierRequest(_protocol))
+
+    def bundle(self, changes: Iterable[FlowChange]) -> Bundle:
+        """Turn flow changes into one bundle that is sent first and made later; nothing is sent yet."""
+        number = self._number()
+        commit, discard = (_control(number, kind) for kind in (_of.OFPBCT_COMMIT_REQUEST, _of.OFPBCT_DISCARD_REQUEST))
+        parts = _filling(number, changes), [commit], [discard]
+        return Bundle(*(self._batch(part, _msg.OFPBarrierRequest(_protocol)) for part in parts))
 
     def send(self, batch: Batch) -> Reply:
         """Send a prepared batch; what is sent later is processed later."""
@@ -176,10 +192,13 @@ class Switch:
             for reply in list(self._replies.values()):
                 reply.finish("connection to the switch lost")
 
+    def _number(self) -> int:
+        return next(self._ids) & 0xFFFFFFFF
+
     def _batch(self, messages: Sequence[Message], last: Message) -> Batch:
         data, ids = bytearray(), []
         for message in (*messages, last):
-            message.set_xid(next(self._ids) & 0xFFFFFFFF)
+            message.set_xid(self._number())
             message.serialize()
             data += message.buf
             ids.append(message.xid)
@@ -364,6 +383,11 @@ def _parse(kind: int, xid: int, data: bytes) -> Message:
 
 def _control(bundle: int, kind: int) -> Message:
     return _msg.OFPBundleCtrlMsg(_protocol, bundle, kind, _BUNDLE_FLAGS, [])
+
+
+def _filling(bundle: int, changes: Iterable[FlowChange]) -> Sequence[Message]:
+    adds = [_msg.OFPBundleAddMsg(_protocol, bundle, _BUNDLE_FLAGS, _Ready(_flow_mod(each)), []) for each in changes]
+    return [_control(bundle, _of.OFPBCT_OPEN_REQUEST), *adds]
 
 
 def rehearse(changes: Iterable[FlowChange]) -> None:

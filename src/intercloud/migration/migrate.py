@@ -23,6 +23,8 @@ from intercloud.migration.turns import Turns
 from intercloud.migration.world import World
 from intercloud.model.progress import ProgressSink
 from intercloud.model.report import Report
+from intercloud.model.strategy import Strategy
+from intercloud.transfer import pace
 from intercloud.workflow.lease import SEEN, Lease, hold, holder
 from intercloud.workflow.runs import VERSION, RunRecord, Runs, read_runs
 
@@ -76,6 +78,8 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
             raise Refused(plan.blocking)
         with closing(World(plan, source, target, around.control, say, around.archive, around.vantage)) as world:
             _refuse_taken(world)
+            if plan.strategy is Strategy.LIVE:  # meanwhile the rest is made ready; `live.land` waits for it
+                world.each(lambda moving: pace.begin(moving.source.qmp), world.moving)
             networks, endpoints = around.control.registry().missing(world.here, plan.cluster)
             around.control.put(networks=networks, endpoints=endpoints)
             around.control.put_routers({each.site.name: each.routers for each in (source.about(), target.about())})

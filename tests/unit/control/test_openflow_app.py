@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from intercloud.control.fabric import FlowChange, Verb, flows
-from intercloud.control.openflow_app import Server, Switch
+from intercloud.control.openflow_app import Batch, Server, Switch
 from intercloud.errors import ControlError
 from tests.fakes.flow_table import World
 
@@ -18,6 +18,8 @@ from .world import registry
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY, BUNDLE_CONTROL, BUNDLE_ADD = 19, 20, 21, 33, 34
 FLOW_MOD = 14
+OPEN, COMMIT, DISCARD = 0, 4, 6
+"""What a message that controls a bundle asks for (OpenFlow 1.4)."""
 
 
 class Peer:
@@ -80,6 +82,15 @@ class TestSwitch(unittest.TestCase):
         wanted = flows(registry(), "a", World(registry()).ports["a"])
         return [FlowChange(verb, flow) for flow in wanted for verb in Verb]
 
+    def told(self, batch: Batch) -> list[tuple[int, int, int | None]]:
+        """Send it, and give bundle, kind and, if it controls the bundle, wish of each message before its barrier."""
+        reply = self.switch.send(batch)
+        *heard, (_, barrier, _) = self.peer.hear_until(BARRIER_REQUEST)
+        self.peer.say(BARRIER_REPLY, barrier)
+        reply.wait(5)
+        parts = [(kind, *struct.unpack_from("!IH", body)) for kind, _, body in heard]
+        return [(bundle, kind, wish if kind == BUNDLE_CONTROL else None) for kind, bundle, wish in parts]
+
     def test_handshake_tells_who_it_is_and_its_ports(self) -> None:
         self.assertEqual(self.switch.datapath_id, "000000000000000a")
         self.assertEqual(self.switch.ports, {"tap0": 7})
@@ -97,6 +108,15 @@ class TestSwitch(unittest.TestCase):
         self.assertEqual(len({xid for _, xid, _ in heard}), len(heard))
         self.peer.say(BARRIER_REPLY, heard[-1][1])
         self.assertGreater(reply.wait(5), 0)
+
+    def test_a_bundle_is_filled_first_and_made_or_forgotten_at_a_word(self) -> None:
+        changes = self.batch()
+        bundle = self.switch.bundle(changes)
+        filled, committed, discarded = map(self.told, (bundle.fill, bundle.commit, bundle.discard))
+        number = filled[0][0]
+        self.assertEqual(filled, [(number, BUNDLE_CONTROL, OPEN), *[(number, BUNDLE_ADD, None)] * len(changes)])
+        self.assertEqual(committed, [(number, BUNDLE_CONTROL, COMMIT)])
+        self.assertEqual(discarded, [(number, BUNDLE_CONTROL, DISCARD)])
 
     def test_nothing_to_change_is_a_barrier_alone(self) -> None:
         reply = self.switch.send(self.switch.prepare(()))

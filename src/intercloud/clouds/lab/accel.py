@@ -1,5 +1,6 @@
 """Choose between KVM and TCG by booting a guest: /dev/kvm may exist and still not run Linux."""
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ PATIENCE = 6.0
 SIGN = b"GUEST-UP"
 
 
+@functools.cache
 def accelerator(cache: Path) -> Accelerator:
     """Find what runs guests here, by one boot that is remembered until the kernel or QEMU changes."""
     if not os.access(KVM, os.R_OK | os.W_OK):

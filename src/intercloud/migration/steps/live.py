@@ -43,7 +43,7 @@ def land(world: World, servers: Iterable[str]) -> None:
             world.notes.facts |= moving.source.qmp.facts()
 
     # While it is quiet: landings take the processors from the guests, which then write less than they will.
-    world.each(lambda moving: pace.measure_dirty_rate(moving.source.qmp), servers)
+    world.each(lambda moving: pace.last_dirty_rate(moving.source.qmp), servers)
     world.each(make, servers)
 
 
