@@ -94,7 +94,7 @@ class Players:
             "ovn": qemu.Way(ovn=True),
         }
         if contender in ways:
-            return Lane(contender, qemu.mover(self.plain(), ways[contender]), qemu.SETTINGS | SETTINGS)
+            return Lane(contender, qemu.mover(self.plain(), ways[contender]), {**qemu.SETTINGS, **SETTINGS})
         if contender == "virsh":
             return Lane(contender, virsh.mover(self.libvirt()), virsh.SETTINGS | SETTINGS)
         if contender == KILLED:

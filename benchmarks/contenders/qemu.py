@@ -13,7 +13,7 @@ from typing import cast
 
 from benchmarks.contenders.guests import Guests, other
 from benchmarks.contenders.ovn import Chassis
-from benchmarks.result import Measured
+from benchmarks.result import Measured, Setting
 from benchmarks.watch import Seen, watch
 from intercloud.bootstrap.lab import wait_for_application
 from intercloud.clouds.lab.qemu import node
@@ -25,7 +25,7 @@ LONGEST = 60.0
 """Seconds for one step, as: all of the memory; some ten times what it takes an idle server."""
 PORTS = 49500
 """The first port at the target: two for each server."""
-SETTINGS = {
+SETTINGS: Mapping[str, Setting] = {
     "disks": "blockdev-mirror sync=full to NBD, until ready",
     "memory": "migrate, parameters at their defaults; pause-before-switchover and late-block-activate, as libvirt",
     "longest_s": LONGEST,

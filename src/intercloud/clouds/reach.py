@@ -35,7 +35,7 @@ class End:
 
 
 def measure(source: End, target: End, most: int = JUMBO) -> WanPath:
-    """Measure what the path carries, in some 1.5 s where a packet is back in 15 ms. Raises CloudUnreachable when nothing comes back.
+    """Measure what the path carries, in some 1.5 s if it is short. Raises CloudUnreachable when nothing comes back.
 
     most: bytes of the largest packet that can be sent at all.
     """

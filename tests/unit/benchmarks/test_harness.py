@@ -7,6 +7,7 @@ from io import StringIO
 
 from benchmarks.harness import Failed, Lane, Scenario, run
 from benchmarks.result import Measured
+
 from intercloud.errors import CloudError
 
 
