@@ -35,7 +35,7 @@ WAN_NETWORK = "10.255.0.0/24"
 """The sites' addresses for storage and migration traffic, see Place.address."""
 QUEUE = 10_000
 """Packets that a tap keeps while its guest does not read: with the kernel's 1000, one that is probed a thousand times
-a second lost some in every switchover of more than a second."""
+a second loses some when it stands still for about a second."""
 BURST = 0.005
 """Seconds that a site may send faster than the WAN's rate: at 400 Mbit/s several TCP segments of 64 KiB, uncut."""
 

@@ -42,7 +42,8 @@ def land(world: World, servers: Iterable[str]) -> None:
                 raise TransferError(f"{moving.name}: {world.plan.target} builds another machine: {'; '.join(unlike)}")
             world.notes.facts |= moving.source.qmp.facts()
 
-    # While it is quiet: landings take the processors from the guests, which then write less than they will.
+    # Begun with the migration, and over before places are made: these take the processors from the guests, which
+    # then write less than they will.
     world.each(lambda moving: pace.last_dirty_rate(moving.source.qmp), servers)
     world.each(make, servers)
 
