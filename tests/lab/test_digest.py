@@ -14,7 +14,7 @@ from intercloud.clouds.block_digests import digest_all, digest_blocks, marked_bl
 from intercloud.clouds.port import Extent, Monitor, Offer
 from intercloud.errors import Interrupted, MonitorError, TransferError
 from intercloud.migration.proof import blocks, conclude, digest_sides
-from intercloud.model.evidence import BLOCK, Copies, differences, digest
+from intercloud.model.digests import BLOCK, Copies, differences, digest
 from intercloud.model.report import DiskReport
 from intercloud.transfer.digest import COPIED, LiveDisk, lasting, note_writes, since
 from intercloud.transfer.qmp import Qmp

@@ -9,7 +9,7 @@ from intercloud.clouds import nbd
 from intercloud.clouds.blocks import blocks
 from intercloud.clouds.openstack.marks import Marks
 from intercloud.errors import TransferError
-from intercloud.model.evidence import BLOCK
+from intercloud.model.digests import BLOCK
 from tests import needs
 
 BLOCKS = 20

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from intercloud.clouds.blocks import PIECE, blocks, held, of_blocks, pieces
 from intercloud.clouds.port import Extent
-from intercloud.model.evidence import BLOCK
+from intercloud.model.digests import BLOCK
 from intercloud.units import Bytes
 
 LIMITS = st.lists(st.integers(0, 60), unique=True, max_size=12).map(sorted)

@@ -13,18 +13,8 @@ from intercloud.clouds.block_digests import runs
 from intercloud.errors import NotFound, VerifyError
 from intercloud.migration.archive import Archive
 from intercloud.migration.recheck import judge
-from intercloud.model.evidence import (
-    BLOCK,
-    ZEROS,
-    BlockDigests,
-    DiskEvidence,
-    Subject,
-    decode,
-    decode_subject,
-    differences,
-    digest,
-    encode,
-)
+from intercloud.model.digests import BLOCK, ZEROS, BlockDigests, differences, digest
+from intercloud.model.evidence import DiskEvidence, Subject, decode, decode_subject, encode
 from intercloud.units import Bytes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "evidence-1.b3"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intercloud.model.evidence import BLOCK, BlockDigests, block_count, digest
+from intercloud.model.digests import BLOCK, BlockDigests, block_count, digest
 from intercloud.transfer.held import Held, Part
 from intercloud.units import Bytes
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from intercloud.clouds.nbd_reader import Reader
 from intercloud.errors import TransferError
-from intercloud.model.evidence import BLOCK, ZEROS, BlockDigests, block_count, digest
+from intercloud.model.digests import BLOCK, ZEROS, BlockDigests, block_count, digest
 
 AT_ONCE = 16
 """Blocks read with one request."""

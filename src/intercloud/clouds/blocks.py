@@ -11,7 +11,7 @@ from intercloud.clouds.nbd import chunks
 from intercloud.clouds.port import Extent, Progress
 from intercloud.clouds.run import run
 from intercloud.errors import CloudError, TransferError
-from intercloud.model.evidence import BLOCK, block_count
+from intercloud.model.digests import BLOCK, block_count
 from intercloud.units import MIB, Bytes
 
 BITMAP = "qemu:dirty-bitmap:"

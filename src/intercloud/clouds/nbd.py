@@ -17,7 +17,7 @@ from pathlib import Path
 from intercloud.clouds.port import Progress
 from intercloud.clouds.run import run
 from intercloud.errors import CloudError, TransferError
-from intercloud.model.evidence import BLOCK
+from intercloud.model.digests import BLOCK
 from intercloud.units import Bytes
 
 PORTS = range(40000, 48000)

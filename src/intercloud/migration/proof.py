@@ -14,7 +14,8 @@ from intercloud.clouds.blocks import blocks
 from intercloud.clouds.port import DiskRef, Offer
 from intercloud.errors import Interrupted
 from intercloud.migration.world import Moving, World
-from intercloud.model.evidence import BlockDigests, Copies, DiskEvidence, Subject, differences
+from intercloud.model.digests import BlockDigests, Copies, differences
+from intercloud.model.evidence import DiskEvidence, Subject
 from intercloud.model.report import DiskReport
 from intercloud.model.server import Disk
 from intercloud.transfer.digest import COPIED, LiveDisk, gentle_thread, since

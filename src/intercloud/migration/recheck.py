@@ -7,7 +7,8 @@ from intercloud.clouds.block_digests import digest_all, marked_blocks
 from intercloud.clouds.port import Cloud, DiskRef, ServerState
 from intercloud.errors import IntercloudError, MonitorError, NotFound, VerifyError
 from intercloud.migration.archive import Archive
-from intercloud.model.evidence import BLOCK, BlockDigests, Subject, differences
+from intercloud.model.digests import BLOCK, BlockDigests, differences
+from intercloud.model.evidence import Subject
 from intercloud.model.report import short_root
 from intercloud.transfer.digest import LiveDisk
 from intercloud.transfer.qmp import Qmp

@@ -17,7 +17,7 @@ from intercloud.migration.archive import Archive
 from intercloud.migration.notes import Notes, ServerNotes
 from intercloud.migration.plan import Plan
 from intercloud.migration.settle import Commit, Run
-from intercloud.model.evidence import BlockDigests, Copies
+from intercloud.model.digests import BlockDigests, Copies
 from intercloud.model.progress import PhaseChange, ProgressSink, ServerProgress
 from intercloud.model.server import Server
 from intercloud.model.site import Placement

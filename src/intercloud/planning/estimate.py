@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from intercloud.model.evidence import BLOCK
+from intercloud.model.digests import BLOCK
 from intercloud.model.limits import blackout_limit
 from intercloud.model.server import Cluster, Image
 from intercloud.model.site import WanPath

@@ -15,7 +15,7 @@ from typing import Any, cast
 from intercloud.clouds.block_digests import GoOn, digest_all, digest_blocks, marked_blocks, to_the_end
 from intercloud.clouds.port import Monitor
 from intercloud.errors import MonitorError
-from intercloud.model.evidence import BLOCK, BlockDigests
+from intercloud.model.digests import BLOCK, BlockDigests
 from intercloud.transfer.qmp import Promise, Qmp
 
 COPIED = "since-copied"

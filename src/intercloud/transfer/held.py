@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from intercloud.model.evidence import BLOCK, ZEROS, BlockDigests, block_count, digest
+from intercloud.model.digests import BLOCK, ZEROS, BlockDigests, block_count, digest
 
 Part = tuple[int, int]
 """Where a part of a disk starts, and how many bytes it has."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from intercloud.clouds.block_digests import digest_all
 from intercloud.clouds.blocks import of_blocks
 from intercloud.clouds.port import Extent
-from intercloud.model.evidence import LENGTH, BlockDigests, block_count, differences
+from intercloud.model.digests import LENGTH, BlockDigests, block_count, differences
 from intercloud.units import Bytes
 
 SIZE = 8

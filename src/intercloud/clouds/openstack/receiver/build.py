@@ -21,7 +21,7 @@ from intercloud.clouds.bootable import END, SECTOR, System, write_disk
 from intercloud.clouds.nbd_reader import Reader
 from intercloud.clouds.port import Extent
 from intercloud.clouds.run import run
-from intercloud.model.evidence import BLOCK
+from intercloud.model.digests import BLOCK
 
 SYSTEM = System(
     "receiver",

@@ -1,10 +1,16 @@
-"""A process between a hypervisor that mirrors a disk and the NBD server at the disk's place, which holds a seed.
+"""A process between a hypervisor that mirrors a disk and the NBD server at the disk's place.
 
-    python -m intercloud.transfer.seedfilter SOCKET URI EXPORT   (the seed's block digests come by stdin)
+    python -m intercloud.transfer.nbdfilter WHERE SERVER EXPORT   (by stdin: block digests of the seed, if there is one)
 
-QEMU's mirror writes the whole disk; only what is not at the target yet crosses the WAN. Whoever writes, the mirror or
-the guest through it, in whatever order, both sides are equal afterwards: QEMU has no two writes of one place under way.
-The process outlives the program that starts it, as the mirror does, and ends when QEMU or the target closes.
+It answers by itself what would change nothing at the target, so that this costs no way over the WAN and back:
+
+- a flush when no write has been answered since the last one that the target carried out. A stopped QEMU flushes four
+  times, one after the other, until it has let go of the mirror;
+- a write of what the seed holds. QEMU's mirror writes the whole disk.
+
+Whoever writes, the mirror or the guest through it, in whatever order, both sides are equal afterwards: QEMU has no two
+writes of one place under way. The process outlives the program that starts it, as the mirror does, and ends when QEMU
+or the target closes.
 """
 
 import os
@@ -35,9 +41,9 @@ from intercloud.clouds.nbd_reader import (
 )
 from intercloud.clouds.port import Monitor
 from intercloud.errors import TransferError
-from intercloud.model.evidence import BlockDigests
+from intercloud.model.digests import BlockDigests
 from intercloud.transfer.held import Held, Part
-from intercloud.transfer.sockets import connect, promptly
+from intercloud.transfer.sockets import connect, listen, promptly
 from intercloud.units import Bytes
 
 START = 60.0
@@ -64,32 +70,37 @@ class Kind(IntEnum):
     READ = READ
     WRITE = 1
     DISCONNECT = 2
+    FLUSH = 3
     TRIM = 4
     WRITE_ZEROES = 6
 
 
-def start(monitor: Monitor, server: Address, export: str, seed: BlockDigests) -> str:
-    """Start one beside a hypervisor, for one disk; returns the socket at which it waits for QEMU.
+WRITES = (Kind.WRITE, Kind.TRIM, Kind.WRITE_ZEROES)
+
+
+def start(monitor: Monitor, server: Address, export: str, seed: BlockDigests | None) -> Address:
+    """Start one beside a hypervisor, for one disk; returns where it waits for QEMU.
 
     server: the NBD server as one finds it from there; seed: of what its export holds, to which nobody else writes.
     Raises TransferError.
     """
-    path = str(_socket(monitor, export))
-    program = (sys.executable, "-m", __name__, path, server.uri, export)
+    at_ports = monitor.doors is not None and not monitor.doors.disks.path
+    where = Address("127.0.0.1") if at_ports else Address(path=str(_socket(monitor, export)))
+    program = (sys.executable, "-m", __name__, where.uri, server.uri, export)
     try:
         done = subprocess.run(
-            (*monitor.beside, *program), input=seed.digests, capture_output=True, timeout=START, check=False,
-            start_new_session=True,
+            (*monitor.beside, *program), input=seed.digests if seed else b"", capture_output=True, timeout=START,
+            check=False, start_new_session=True,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TransferError(f"the filter before {export} does not start: {error}") from error
     if done.returncode:
         raise TransferError(f"the filter before {export} does not start: {done.stderr.decode().strip()}")
-    return path
+    return Address.read(done.stdout.decode())
 
 
 def sent(monitor: Monitor, export: str) -> Bytes | None:
-    """Bytes that one has passed on so far; None when there is none."""
+    """Bytes that one before a seed has passed on so far; None when there is none."""
     try:
         return Bytes(int(_count(_socket(monitor, export)).read_text()))
     except (FileNotFoundError, ValueError):
@@ -103,7 +114,7 @@ def sweep(monitor: Monitor, export: str) -> None:
 
 
 def _socket(monitor: Monitor, export: str) -> Path:
-    return Path(monitor.path).with_suffix(f".seed-{export}")
+    return Path(monitor.path).with_suffix(f".filter-{export}")
 
 
 def _count(path: Path) -> Path:
@@ -112,22 +123,31 @@ def _count(path: Path) -> Path:
 
 @dataclass
 class Pending:
-    """A request under way, in so many parts. length: bytes that its answer carries; fault: of any of the parts."""
+    """A request under way, in so many parts. length: bytes that its answer carries; fault: of any of the parts.
 
+    written: writes that had been answered when it came.
+    """
+
+    kind: int
     cookie: int
     length: int
     parts: int
+    written: int
     fault: int = 0
 
 
 class Relay:
-    """Passes on what a client asks of a server, except the writes that would change nothing. count: file to tell in."""
+    """Passes on what a client asks of a server, except what would change nothing there.
 
-    def __init__(self, client: socket.socket, server: socket.socket, held: Held, count: int) -> None:
+    held: what is there, if that is known; count: file to tell in what was sent.
+    """
+
+    def __init__(self, client: socket.socket, server: socket.socket, held: Held | None, count: int | None) -> None:
         self._client, self._server, self._held, self._count = client, server, held, count
         self._answering = threading.Lock()
         self._pending: dict[int, Pending] = {}
         self._number, self._sent = 0, 0
+        self._written, self._flushed = 0, -1  # writes answered, and how many of them a flush has made safe
 
     def run(self) -> None:
         """Go on until either side closes."""
@@ -142,7 +162,7 @@ class Relay:
         parts = self._parts(kind, start, length, content)
         if not parts:
             self._answer(cookie, 0)
-        pending = Pending(cookie, length if kind == Kind.READ else 0, len(parts))
+        pending = Pending(kind, cookie, length if kind == Kind.READ else 0, len(parts), self._written)
         for at, size in parts:
             self._number += 1
             self._pending[self._number] = pending
@@ -152,6 +172,10 @@ class Relay:
         return bool(kind != Kind.DISCONNECT)
 
     def _parts(self, kind: int, start: int, length: int, content: memoryview) -> list[Part]:
+        if kind == Kind.FLUSH and self._flushed == self._written:
+            return []
+        if self._held is None:
+            return [(start, length)]
         match kind:
             case Kind.WRITE:
                 return self._held.write(start, content)
@@ -164,7 +188,8 @@ class Relay:
 
     def _tell(self, more: int) -> None:
         self._sent += more
-        os.pwrite(self._count, b"%020d\n" % self._sent, 0)
+        if self._count is not None:
+            os.pwrite(self._count, b"%020d\n" % self._sent, 0)
 
     def _answers(self) -> None:
         try:
@@ -175,10 +200,18 @@ class Relay:
                 pending.fault = pending.fault or fault
                 pending.parts -= 1
                 if not pending.parts:
+                    self._note(pending)
                     self._answer(pending.cookie, pending.fault, content)
         except (OSError, KeyError):  # it is gone, or speaks of what nobody asked
             with suppress(OSError):
                 self._client.shutdown(socket.SHUT_RDWR)
+
+    def _note(self, done: Pending) -> None:
+        """Before it is answered: whoever flushes then has seen that it was, and wants it to be safe."""
+        if done.kind in WRITES:
+            self._written += 1
+        elif done.kind == Kind.FLUSH and not done.fault:
+            self._flushed = done.written
 
     def _answer(self, cookie: int, fault: int, content: memoryview | bytes = b"") -> None:
         with self._answering:
@@ -211,53 +244,56 @@ def welcome(client: socket.socket, size: int, flags: int) -> None:
         reply(UNSUPPORTED)
 
 
-def wait_for_client(listener: socket.socket, path: Path, inode: int) -> socket.socket | None:
-    """The one client, after which nobody else can come; None when none came in time or who began anew removed the path.
+def wait_for_client(listener: socket.socket) -> socket.socket | None:
+    """The one client, after which nobody else can come; None when none came in time or who began anew took the place.
 
-    inode: of the path that is this listener's; another process may have put its own there since.
+    That is at a socket in a file: whoever begins anew removes it, or puts an own one there.
     """
-
-    def is_there() -> bool:
-        try:
-            return path.stat().st_ino == inode
-        except FileNotFoundError:
-            return False
-
+    path = Path(listener.getsockname()) if listener.family == socket.AF_UNIX else None
+    mine = _inode(path)
     client = None
     deadline = time.monotonic() + LONELY
     listener.settimeout(GLANCE)
-    while client is None and is_there() and time.monotonic() < deadline:
+    while client is None and _inode(path) == mine and time.monotonic() < deadline:
         with suppress(TimeoutError):
             client, _ = listener.accept()
             client.settimeout(None)
     listener.close()
-    if is_there():
+    if path and _inode(path) == mine:
         path.unlink()
     return client
 
 
-def main(path: Path, where: Address, export: str) -> None:
-    """Connect, listen, go on alone, serve one client."""
-    server = promptly(connect(where, CONNECT))
+def _inode(path: Path | None) -> int | None:
+    try:
+        return path.stat().st_ino if path else None
+    except FileNotFoundError:
+        return None
+
+
+def main(where: Address, target: Address, export: str) -> None:
+    """Connect, listen, say where, go on alone, serve one client."""
+    server = promptly(connect(target, CONNECT))
     size, flags = open_export(server, export)
-    held = Held(BlockDigests(size, sys.stdin.buffer.read()))
+    digests = sys.stdin.buffer.read()
+    held = Held(BlockDigests(size, digests)) if digests else None
     server.settimeout(None)
     if server.family != socket.AF_UNIX:
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen(1)
-    mine = path.stat().st_ino
-    count = os.open(_count(path), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    os.pwrite(count, b"%020d\n" % 0, 0)
+    listener = listen(where)
+    count = None
+    if held and where.path:
+        count = os.open(_count(Path(where.path)), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        os.pwrite(count, b"%020d\n" % 0, 0)
+    sys.stdout.write((where if where.path else Address(*listener.getsockname())).uri)
+    sys.stdout.flush()
     if os.fork():
         os._exit(0)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for said in range(3):
         os.dup2(nowhere, said)
-    if client := wait_for_client(listener, path, mine):
-        welcome(client, size, flags & FLAGS)
+    if client := wait_for_client(listener):
+        welcome(promptly(client), size, flags & FLAGS)
         Relay(client, server, held, count).run()
     # at once: QEMU lets go in the switchover, when the interpreter's own way out takes 0.1 s of a processor from guests
     os._exit(0)
@@ -265,6 +301,6 @@ def main(path: Path, where: Address, export: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), Address.read(sys.argv[2]), sys.argv[3])
+        main(Address.read(sys.argv[1]), Address.read(sys.argv[2]), sys.argv[3])
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None

@@ -1,4 +1,4 @@
-"""Mirrors of real QEMUs onto disks that hold a seed: what crosses, what arrives, and what is left of the filter."""
+"""Mirrors of real QEMUs through filters, onto disks that hold a seed or none: what crosses, arrives, and is left."""
 
 import os
 import random
@@ -10,15 +10,17 @@ import tempfile
 import time
 import unittest
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from intercloud.clouds.port import Landing
+from intercloud.clouds.address import Address
+from intercloud.clouds.port import Doors, Landing
 from intercloud.clouds.run import command_line
 from intercloud.errors import TransferError
-from intercloud.model.evidence import BLOCK
+from intercloud.model.digests import BLOCK
 from intercloud.model.server import Disk
 from intercloud.model.site import Placement
-from intercloud.transfer import seedfilter
+from intercloud.transfer import nbdfilter
 from intercloud.transfer.channel import direct
 from intercloud.transfer.mirror import Mirror, abandon
 from intercloud.units import MIB, Bytes
@@ -74,9 +76,10 @@ class Mirrors(unittest.TestCase):
         return sample.ready and sample.done == sample.total
 
     def filters(self) -> list[int]:
-        """Filters of this test that live."""
+        """Filters of this test that live: each has an end of its own, or that of the target, in its command line."""
         pids = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
-        return [pid for pid in pids if any(word.startswith(f"{self.path}/source.seed-") for word in command_line(pid))]
+        own = {f"unix:{self.path}/source.filter-root", f"tcp:127.0.0.1:{self.landing.nbd_port}"}
+        return [pid for pid in pids if own & set(command_line(pid))]
 
     def end(self) -> None:
         self.mirror.end(self.source.qemu.mark())()
@@ -86,7 +89,7 @@ class Mirrors(unittest.TestCase):
 
     def assert_nothing_left(self) -> None:
         self.wait(lambda: not self.filters())
-        self.assertEqual([path.name for path in self.path.glob("*seed-*")], [])
+        self.assertEqual([path.name for path in self.path.glob("*filter-*")], [])
 
     def test_only_what_differs_crosses(self) -> None:
         self.source.write(2 * BLOCK)
@@ -103,7 +106,7 @@ class Mirrors(unittest.TestCase):
         self.wait(self.in_step)
         self.assertTrue(sent + BLOCK <= self.mirror.sample().sent < 8 * BLOCK)
         self.assertEqual(len(self.filters()), 1)
-        self.assertFalse(Path(f"{self.path}/source.seed-root").exists(), "nobody else can come")
+        self.assertFalse(Path(f"{self.path}/source.filter-root").exists(), "nobody else can come")
         self.end()
         self.assert_equal()
         self.assert_nothing_left()
@@ -136,7 +139,26 @@ class Mirrors(unittest.TestCase):
         self.assert_equal()
         self.assert_nothing_left()
 
-    def test_without_a_seed_there_is_no_filter(self) -> None:
+    def test_without_a_seed_all_crosses_and_the_hypervisor_finds_the_filter_as_it_finds_others_beside_it(self) -> None:
+        self.landing = Landing(self.target.monitor, "127.0.0.1", 0, free_port(), self.landing.placement)
+        sockets = (Address(path=f"{self.path}/source.{door}") for door in ("mem", "nbd"))
+        ports = (Address("127.0.0.1", free_port()) for _ in range(2))
+        for doors, at_a_port in ((sockets, False), (ports, True)):
+            with self.subTest(at_a_port=at_a_port):
+                here = replace(self.source.monitor, doors=Doors(*doors, f"{self.path}/record"))
+                self.source.write(2 * BLOCK)
+                self.mirror = Mirror(self.source.qemu, self.target.qemu, (DISK,), here)
+                self.mirror.start(self.landing, direct(self.landing).disks)
+                self.wait(self.in_step)
+                self.assertEqual(len(self.filters()), 1)
+                self.assertEqual("tcp:127.0.0.1:0" in command_line(self.filters()[0]), at_a_port)
+                self.assertGreaterEqual(self.mirror.sample().sent, HELD)
+                self.source.write(3 * BLOCK)
+                self.end()
+                self.assert_equal()
+                self.assert_nothing_left()
+
+    def test_where_nothing_can_run_beside_the_hypervisor_there_is_no_filter(self) -> None:
         self.landing = Landing(self.target.monitor, "127.0.0.1", 0, free_port(), self.landing.placement)
         self.mirror.start(self.landing, direct(self.landing).disks)
         self.wait(self.in_step)
@@ -171,19 +193,19 @@ class Mirrors(unittest.TestCase):
     def test_a_filter_without_a_target_says_so(self) -> None:
         seed = self.target.disk.digest()
         with self.assertRaisesRegex(TransferError, "the filter before root does not start: .*refused"):
-            seedfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
+            nbdfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
         self.assert_nothing_left()
 
     def test_a_filter_that_nobody_wants_ends(self) -> None:
         self.serve()
-        path = f"{self.path}/source.seed-root"
+        path = f"{self.path}/source.filter-root"
         program = f"""
-from intercloud.transfer import seedfilter
+from intercloud.transfer import nbdfilter
 from intercloud.clouds.address import Address
-seedfilter.LONELY = 1.0
-seedfilter.main(seedfilter.Path({path!r}), Address("127.0.0.1", {self.landing.nbd_port}), "root")
+nbdfilter.LONELY = 1.0
+nbdfilter.main(Address(path={path!r}), Address("127.0.0.1", {self.landing.nbd_port}), "root")
 """
-        words = (sys.executable, "-c", program, path)
+        words = (sys.executable, "-c", program, f"unix:{path}")
         digests = bytes(-(-SIZE // BLOCK) * 32)
         subprocess.run(words, input=digests, check=True, timeout=PATIENCE, capture_output=True)
         self.assertEqual(len(self.filters()), 1)
@@ -193,19 +215,19 @@ seedfilter.main(seedfilter.Path({path!r}), Address("127.0.0.1", {self.landing.nb
     def test_a_filter_that_another_replaces_before_anybody_came_ends(self) -> None:
         seed = self.target.disk.digest()
         self.serve()
-        seedfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
+        nbdfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
         (first,) = self.filters()
-        path = Path(seedfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed))
+        path = Path(nbdfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed).path)
         self.wait(lambda: first not in self.filters())
         self.assertEqual(len(self.filters()), 1)
         self.assertTrue(path.exists(), "the second waits")
-        seedfilter.sweep(self.source.monitor, "root")
+        nbdfilter.sweep(self.source.monitor, "root")
         self.assert_nothing_left()
 
     def test_a_client_of_another_kind_reads_flushes_trims_and_writes_as_without_it(self) -> None:
         seed = self.target.disk.digest()
         self.serve()
-        path = seedfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
+        path = nbdfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed).path
         acts = ("read 0 4M", "write -P 5 1M 100k", "write -z 3M 200k", "discard 4M 64k", "flush", "write -f -P 6 0 64k")
         checks = ("read -P 5 1M 100k", "read -P 0 3M 200k", "read -P 6 0 64k", f"read -P 0 {HELD} 1M")
         words = [word for act in (*acts, *checks) for word in ("-c", act)]
