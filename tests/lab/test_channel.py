@@ -15,12 +15,14 @@ from pathlib import Path
 from unittest.mock import patch
 
 from intercloud.clouds.address import Address
+from intercloud.clouds.nbd_reader import REPLY, REPLY_HEAD, REQUEST, REQUEST_HEAD, open_export, take
 from intercloud.clouds.port import Doors, Landing, Monitor
 from intercloud.clouds.run import command_line, kill
 from intercloud.errors import TransferError
 from intercloud.model.site import Placement
 from intercloud.transfer import channel
 from intercloud.transfer.channel import Channel, Way
+from intercloud.transfer.nbdfilter import FLAGS, Kind, welcome
 from intercloud.transfer.sockets import connect, listen
 from intercloud.units import MIB, Bytes
 from tests import needs
@@ -110,7 +112,7 @@ class Talks(unittest.TestCase):
 
     def test_a_few_bytes_do_not_wait_for_more_in_either_direction(self) -> None:
         self.channel.open()
-        pairs = [self.connect(way) for ways in self.ways for way in (ways.memory, ways.disks)]
+        pairs = [self.connect(ways.memory) for ways in self.ways for _ in range(2)]
         for here, there in pairs:
             for size in (1, 9, 100, 128 * 1024 - 9, 128 * 1024, 128 * 1024 + 1):
                 for one, other in ((here, there), (there, here)):
@@ -133,10 +135,38 @@ class Talks(unittest.TestCase):
     def test_bytes_of_every_kind_and_size_arrive_as_they_were(self) -> None:
         self.channel.open()
         dice = random.Random(3)
-        pairs = [self.connect(ways.disks) for ways in self.ways for _ in range(2)]
+        pairs = [self.connect(ways.memory) for ways in self.ways for _ in range(2)]
         kinds = (dice.randbytes, bytes, lambda size: b"abc" * (size // 3))
         contents = [b"".join(dice.choice(kinds)(dice.randrange(300_000)) for _ in range(40)) for _ in pairs]
         self.assertEqual(self.carry(pairs, contents), contents)
+
+    def test_a_disk_is_found_by_its_name_and_not_asked_to_flush_nothing(self) -> None:
+        self.channel.open()
+        names: list[str] = []
+
+        def find(name: str) -> tuple[int, int]:
+            names.append(name)
+            return MUCH, FLAGS
+
+        with listen(self.ways[1].disks.target) as listener:
+            listener.settimeout(PATIENCE)
+            here = self.enterContext(connect(self.ways[1].disks.source, PATIENCE))
+            helper = threading.Thread(target=open_export, args=(here, "data"))
+            helper.start()
+            there = self.enterContext(listener.accept()[0])
+            there.settimeout(PATIENCE)
+            welcome(there, find)
+            helper.join(PATIENCE)
+        self.assertEqual(names, ["data"])
+        flush = REQUEST_HEAD.pack(REQUEST, 0, Kind.FLUSH, 7, 0, 0)
+        here.sendall(flush)
+        *_, cookie, _, _ = REQUEST_HEAD.unpack(take(there, REQUEST_HEAD.size))
+        there.sendall(REPLY_HEAD.pack(REPLY, 0, cookie))
+        self.assertEqual(REPLY_HEAD.unpack(take(here, REPLY_HEAD.size)), (REPLY, 0, 7))
+        here.sendall(flush)
+        self.assertEqual(REPLY_HEAD.unpack(take(here, REPLY_HEAD.size)), (REPLY, 0, 7))
+        here.close()
+        self.assertEqual(there.recv(1), b"", "nothing came but the end")
 
     def test_each_side_may_end_while_the_other_goes_on(self) -> None:
         self.channel.open()
@@ -191,7 +221,7 @@ class Talks(unittest.TestCase):
 
     def test_one_that_is_not_wanted_any_more_goes_when_its_last_connection_has(self) -> None:
         self.channel.open()
-        here, there = self.connect(self.ways[0].disks)
+        here, there = self.connect(self.ways[0].memory)
         for monitor in self.channel.source:
             channel.sweep(monitor)
         time.sleep(1)
@@ -199,7 +229,7 @@ class Talks(unittest.TestCase):
         there.close()
         self.wait(lambda: not self.processes())
         left = [each for each in self.path.rglob("*") if each.is_file() or each.is_socket()]
-        self.assertLessEqual(set(left), {Path(self.ways[0].disks.target.path)})
+        self.assertLessEqual(set(left), {Path(self.ways[0].memory.target.path)})
 
     def test_one_whose_other_end_hangs_goes_when_its_hypervisors_have(self) -> None:
         program = "from intercloud.transfer import multiplexer; multiplexer.LONELY = 1.0; multiplexer.main()"

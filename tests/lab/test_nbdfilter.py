@@ -20,7 +20,7 @@ from intercloud.errors import TransferError
 from intercloud.model.digests import BLOCK
 from intercloud.model.server import Disk
 from intercloud.model.site import Placement
-from intercloud.transfer import nbdfilter
+from intercloud.transfer import filters
 from intercloud.transfer.channel import direct
 from intercloud.transfer.mirror import Mirror, abandon
 from intercloud.units import MIB, Bytes
@@ -158,6 +158,14 @@ class Mirrors(unittest.TestCase):
                 self.assert_equal()
                 self.assert_nothing_left()
 
+    def test_before_a_channel_there_is_none_for_that_has_its_own(self) -> None:
+        self.landing = Landing(self.target.monitor, "127.0.0.1", 0, free_port(), self.landing.placement)
+        way = direct(self.landing).disks
+        here = replace(self.source.monitor, doors=Doors(Address(), way.source, ""))
+        self.mirror = Mirror(self.source.qemu, self.target.qemu, (DISK,), here)
+        self.mirror.start(self.landing, way)
+        self.assertEqual(self.filters(), [])
+
     def test_where_nothing_can_run_beside_the_hypervisor_there_is_no_filter(self) -> None:
         self.landing = Landing(self.target.monitor, "127.0.0.1", 0, free_port(), self.landing.placement)
         self.mirror.start(self.landing, direct(self.landing).disks)
@@ -193,7 +201,7 @@ class Mirrors(unittest.TestCase):
     def test_a_filter_without_a_target_says_so(self) -> None:
         seed = self.target.disk.digest()
         with self.assertRaisesRegex(TransferError, "the filter before root does not start: .*refused"):
-            nbdfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
+            filters.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
         self.assert_nothing_left()
 
     def test_a_filter_that_nobody_wants_ends(self) -> None:
@@ -215,19 +223,19 @@ nbdfilter.main(Address(path={path!r}), Address("127.0.0.1", {self.landing.nbd_po
     def test_a_filter_that_another_replaces_before_anybody_came_ends(self) -> None:
         seed = self.target.disk.digest()
         self.serve()
-        nbdfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
+        filters.start(self.source.monitor, direct(self.landing).disks.source, "root", seed)
         (first,) = self.filters()
-        path = Path(nbdfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed).path)
+        path = Path(filters.start(self.source.monitor, direct(self.landing).disks.source, "root", seed).path)
         self.wait(lambda: first not in self.filters())
         self.assertEqual(len(self.filters()), 1)
         self.assertTrue(path.exists(), "the second waits")
-        nbdfilter.sweep(self.source.monitor, "root")
+        filters.sweep(self.source.monitor, "root")
         self.assert_nothing_left()
 
     def test_a_client_of_another_kind_reads_flushes_trims_and_writes_as_without_it(self) -> None:
         seed = self.target.disk.digest()
         self.serve()
-        path = nbdfilter.start(self.source.monitor, direct(self.landing).disks.source, "root", seed).path
+        path = filters.start(self.source.monitor, direct(self.landing).disks.source, "root", seed).path
         acts = ("read 0 4M", "write -P 5 1M 100k", "write -z 3M 200k", "discard 4M 64k", "flush", "write -f -P 6 0 64k")
         checks = ("read -P 5 1M 100k", "read -P 0 3M 200k", "read -P 6 0 64k", f"read -P 0 {HELD} 1M")
         words = [word for act in (*acts, *checks) for word in ("-c", act)]

@@ -15,7 +15,7 @@ from intercloud.clouds.port import Landing, Monitor
 from intercloud.errors import MonitorError, TransferError
 from intercloud.model.digests import BlockDigests
 from intercloud.model.server import Disk
-from intercloud.transfer import nbdfilter
+from intercloud.transfer import filters
 from intercloud.transfer.channel import Way
 from intercloud.transfer.digest import LiveDisk, gentle_thread
 from intercloud.transfer.qmp import Event, Json, Promise, Qmp
@@ -82,8 +82,8 @@ class Mirror:
                 writable=True,
             )
             server = way.source
-            if disk.name in seeds or self.here.doors:
-                server = nbdfilter.start(self.here, server, disk.name, seeds.get(disk.name))
+            if disk.name in seeds or (self.here.doors and server != self.here.doors.disks):  # a channel has its own
+                server = filters.start(self.here, server, disk.name, seeds.get(disk.name))
             where = {"type": server.kind, **server.place}
             self.source.execute("blockdev-add", driver="nbd", node_name=_job(disk), server=where, export=disk.name)
             self.source.execute(
@@ -118,7 +118,7 @@ class Mirror:
         self.source.wait_quietly(lambda event: event.name == "BLOCK_JOB_READY", timeout, self.source.mark())
 
     def _sent(self, job: Json) -> int:
-        passed = nbdfilter.sent(self.here, str(job["device"]).removeprefix(MIRROR))
+        passed = filters.sent(self.here, str(job["device"]).removeprefix(MIRROR))
         return cast("int", job["offset"]) if passed is None else passed
 
     def _complaint(self) -> str:
@@ -141,7 +141,7 @@ class Mirror:
                 raise TransferError(f"{self.source.name}: disk {disk.name}: {event.data['error']}")
             # before the server goes: a stopped QEMU flushes all its nodes once more, and fails if one cannot be
             self.source.execute("blockdev-del", node_name=_job(disk))
-            nbdfilter.sweep(self.here, disk.name)
+            filters.sweep(self.here, disk.name)
         return self.target.promise("nbd-server-stop")
 
 
@@ -166,7 +166,7 @@ def abandon(source: Qmp, here: Monitor) -> None:
         if str(node["node-name"]).startswith(MIRROR) and node["drv"] == "nbd":
             source.execute("blockdev-del", node_name=node["node-name"])
     for disk in here.nodes:
-        nbdfilter.sweep(here, disk)
+        filters.sweep(here, disk)
 
 
 @dataclass

@@ -34,6 +34,7 @@ import zstandard
 
 from intercloud.clouds.address import Address
 from intercloud.clouds.nbd_reader import take
+from intercloud.transfer.nbdfilter import stand_between
 from intercloud.transfer.sockets import connect, listen, promptly
 
 HEAD = struct.Struct("!BII")
@@ -45,8 +46,8 @@ UNSENT = 64 * 1024
 """Bytes that wait in the kernel for the WAN: what is queued there stands before the last of a stopped guest."""
 TCP_NOTSENT_LOWAT = 25
 """Linux' number of it; Python 3.11 has no name for it."""
-DOORS = 2
-"""Of each server."""
+DOORS, DISKS = 2, 1
+"""Of each server, and which of them is that of its disks' mirrors."""
 LEVEL = 1
 """Of zstd; it compresses some 300 MB/s on one core, and the long window finds more than a higher level."""
 CONNECT = 10.0
@@ -205,7 +206,8 @@ class Multiplexer:
         else:
             listener, door = what
             self._serial += 1
-            self._connections[self._serial] = Connection(promptly(listener.accept()[0]))
+            local = promptly(listener.accept()[0])
+            self._connections[self._serial] = Connection(filtered(local) if door % DOORS == DISKS else local)
             self._out.say(Kind.OPEN, self._serial, door)
             self._hear(Kind.OPEN, self._serial)
 
@@ -281,6 +283,13 @@ class Multiplexer:
     def _ring(self, kind: Kind, number: int) -> None:
         self._news.put((kind, number))
         self._bell.send(b"\0")
+
+
+def filtered(client: socket.socket) -> socket.socket:
+    """Let a filter stand before who mirrors a disk; returns where that one is asked, and answered."""
+    near, far = socket.socketpair()
+    threading.Thread(target=stand_between, args=(client, near), daemon=True).start()
+    return far
 
 
 def _inode(path: Path) -> int | None:

@@ -10,19 +10,20 @@ It answers by itself what would change nothing at the target, so that this costs
 
 Whoever writes, the mirror or the guest through it, in whatever order, both sides are equal afterwards: QEMU has no two
 writes of one place under way. The process outlives the program that starts it, as the mirror does, and ends when QEMU
-or the target closes.
+or the target closes. Where servers share a channel, its process does the same (`multiplexer`).
 """
 
 import os
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 
 from intercloud.clouds.address import Address
@@ -39,15 +40,10 @@ from intercloud.clouds.nbd_reader import (
     open_export,
     take,
 )
-from intercloud.clouds.port import Monitor
-from intercloud.errors import TransferError
 from intercloud.model.digests import BlockDigests
 from intercloud.transfer.held import Held, Part
 from intercloud.transfer.sockets import connect, listen, promptly
-from intercloud.units import Bytes
 
-START = 60.0
-"""Seconds until it listens; a big disk has megabytes of digests."""
 CONNECT = 10.0
 """Seconds for the target to answer."""
 LONELY = 30.0
@@ -76,49 +72,6 @@ class Kind(IntEnum):
 
 
 WRITES = (Kind.WRITE, Kind.TRIM, Kind.WRITE_ZEROES)
-
-
-def start(monitor: Monitor, server: Address, export: str, seed: BlockDigests | None) -> Address:
-    """Start one beside a hypervisor, for one disk; returns where it waits for QEMU.
-
-    server: the NBD server as one finds it from there; seed: of what its export holds, to which nobody else writes.
-    Raises TransferError.
-    """
-    at_ports = monitor.doors is not None and not monitor.doors.disks.path
-    where = Address("127.0.0.1") if at_ports else Address(path=str(_socket(monitor, export)))
-    program = (sys.executable, "-m", __name__, where.uri, server.uri, export)
-    try:
-        done = subprocess.run(
-            (*monitor.beside, *program), input=seed.digests if seed else b"", capture_output=True, timeout=START,
-            check=False, start_new_session=True,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise TransferError(f"the filter before {export} does not start: {error}") from error
-    if done.returncode:
-        raise TransferError(f"the filter before {export} does not start: {done.stderr.decode().strip()}")
-    return Address.read(done.stdout.decode())
-
-
-def sent(monitor: Monitor, export: str) -> Bytes | None:
-    """Bytes that one before a seed has passed on so far; None when there is none."""
-    try:
-        return Bytes(int(_count(_socket(monitor, export)).read_text()))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def sweep(monitor: Monitor, export: str) -> None:
-    """Remove the files of one that is not needed any more. Safe to repeat."""
-    for path in (_socket(monitor, export), _count(_socket(monitor, export))):
-        path.unlink(missing_ok=True)
-
-
-def _socket(monitor: Monitor, export: str) -> Path:
-    return Path(monitor.path).with_suffix(f".filter-{export}")
-
-
-def _count(path: Path) -> Path:
-    return path.with_name(f"{path.name}-sent")
 
 
 @dataclass
@@ -218,8 +171,8 @@ class Relay:
             self._client.sendall(b"".join((REPLY_HEAD.pack(REPLY, fault, cookie), content)))
 
 
-def welcome(client: socket.socket, size: int, flags: int) -> None:
-    """Shake hands with a client, which gets the export whatever name it says. Raises ConnectionError when it leaves."""
+def welcome(client: socket.socket, find: Callable[[str], tuple[int, int]]) -> None:
+    """Shake hands with a client. find: the size and the flags of an export. Raises ConnectionError when it leaves."""
 
     def reply(kind: int, content: bytes = b"") -> None:
         client.sendall(struct.pack(">QIII", OPTION_REPLY, option, kind, len(content)) + content)
@@ -230,7 +183,11 @@ def welcome(client: socket.socket, size: int, flags: int) -> None:
         _, option, length = struct.unpack(">QII", take(client, 16))
         if length > LONGEST_OPTION:
             raise ConnectionError("this is no NBD client")
-        take(client, length)
+        content = bytes(take(client, length))
+        if option in (EXPORT_NAME, GO):
+            name = content if option == EXPORT_NAME else content[4 : 4 + int.from_bytes(content[:4], "big")]
+            size, flags = find(name.decode())
+            flags &= FLAGS
         if option == EXPORT_NAME:
             client.sendall(struct.pack(">QH", size, flags) + (b"" if wanted & NO_ZEROES else bytes(124)))
             return
@@ -242,6 +199,19 @@ def welcome(client: socket.socket, size: int, flags: int) -> None:
             reply(ACK)
             raise ConnectionError("it has thought better of it")
         reply(UNSUPPORTED)
+
+
+def count_file(path: Path) -> Path:
+    """Where one at this socket tells what it has sent."""
+    return path.with_name(f"{path.name}-sent")
+
+
+def stand_between(client: socket.socket, server: socket.socket) -> None:
+    """Do it for connections that just began, until either closes, and close both."""
+    with client, server, suppress(OSError):
+        welcome(client, partial(open_export, server))
+        Relay(client, server, None, None).run()
+        server.shutdown(socket.SHUT_RDWR)  # its reader still waits there, and while it does closing ends nothing
 
 
 def wait_for_client(listener: socket.socket) -> socket.socket | None:
@@ -283,7 +253,7 @@ def main(where: Address, target: Address, export: str) -> None:
     listener = listen(where)
     count = None
     if held and where.path:
-        count = os.open(_count(Path(where.path)), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        count = os.open(count_file(Path(where.path)), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         os.pwrite(count, b"%020d\n" % 0, 0)
     sys.stdout.write((where if where.path else Address(*listener.getsockname())).uri)
     sys.stdout.flush()
@@ -293,7 +263,7 @@ def main(where: Address, target: Address, export: str) -> None:
     for said in range(3):
         os.dup2(nowhere, said)
     if client := wait_for_client(listener):
-        welcome(promptly(client), size, flags & FLAGS)
+        welcome(promptly(client), lambda _: (size, flags))
         Relay(client, server, held, count).run()
     # at once: QEMU lets go in the switchover, when the interpreter's own way out takes 0.1 s of a processor from guests
     os._exit(0)
