@@ -7,7 +7,8 @@ others do not send again. After the token each direction is one zstd frame (RFC 
 
     kind (1 byte), number of the connection (4), number of its door or length of its data (4), data
 
-A connection is made by whoever comes to a door at the source, and goes to the door of the same number at the target.
+A connection is made by whoever comes to a door at the source, and goes to the door of the same number at the target;
+one of a disk's mirror begins with a filter (`nbdfilter`).
 Both processes outlive the program that starts them, as the transfers do, and end when the other one does. The source's
 ends when nobody has come for a while, or when its files are gone and nobody is left.
 """
@@ -35,7 +36,7 @@ import zstandard
 from intercloud.clouds.address import Address
 from intercloud.clouds.nbd_reader import take
 from intercloud.transfer.nbdfilter import stand_between
-from intercloud.transfer.sockets import connect, listen, promptly
+from intercloud.transfer.sockets import connect, inode, listen, promptly
 
 HEAD = struct.Struct("!BII")
 PIECE = 128 * 1024
@@ -192,7 +193,7 @@ class Multiplexer:
                 self._serve(key.data)
             if path is None or not all(each.read_over for each in self._connections.values()):
                 wanted = time.monotonic()
-            elif time.monotonic() - wanted > LONELY or not (self._connections or _inode(path) == mine):
+            elif time.monotonic() - wanted > LONELY or not (self._connections or inode(path) == mine):
                 return
 
     def _serve(self, what: tuple[socket.socket, int] | int | None) -> None:
@@ -290,13 +291,6 @@ def filtered(client: socket.socket) -> socket.socket:
     near, far = socket.socketpair()
     threading.Thread(target=stand_between, args=(client, near), daemon=True).start()
     return far
-
-
-def _inode(path: Path) -> int | None:
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return None
 
 
 def meet(listener: socket.socket, token: str) -> socket.socket:

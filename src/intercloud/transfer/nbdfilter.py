@@ -42,7 +42,7 @@ from intercloud.clouds.nbd_reader import (
 )
 from intercloud.model.digests import BlockDigests
 from intercloud.transfer.held import Held, Part
-from intercloud.transfer.sockets import connect, listen, promptly
+from intercloud.transfer.sockets import connect, inode, listen, promptly
 
 CONNECT = 10.0
 """Seconds for the target to answer."""
@@ -220,25 +220,18 @@ def wait_for_client(listener: socket.socket) -> socket.socket | None:
     That is at a socket in a file: whoever begins anew removes it, or puts an own one there.
     """
     path = Path(listener.getsockname()) if listener.family == socket.AF_UNIX else None
-    mine = _inode(path)
+    mine = inode(path)
     client = None
     deadline = time.monotonic() + LONELY
     listener.settimeout(GLANCE)
-    while client is None and _inode(path) == mine and time.monotonic() < deadline:
+    while client is None and inode(path) == mine and time.monotonic() < deadline:
         with suppress(TimeoutError):
             client, _ = listener.accept()
             client.settimeout(None)
     listener.close()
-    if path and _inode(path) == mine:
+    if path and inode(path) == mine:
         path.unlink()
     return client
-
-
-def _inode(path: Path | None) -> int | None:
-    try:
-        return path.stat().st_ino if path else None
-    except FileNotFoundError:
-        return None
 
 
 def main(where: Address, target: Address, export: str) -> None:

@@ -35,3 +35,11 @@ def promptly(connection: socket.socket) -> socket.socket:
     if connection.family != socket.AF_UNIX:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
+
+
+def inode(path: Path | None) -> int | None:
+    """Tell which file is there, to see later whether it is still that one; None where there is none."""
+    try:
+        return path.stat().st_ino if path else None
+    except FileNotFoundError:
+        return None
