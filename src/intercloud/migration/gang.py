@@ -12,7 +12,9 @@ The commit is one command to servers that have everything; until then every sour
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from intercloud.control.client import ControlClient, Cutover
 from intercloud.errors import NotConverging
@@ -22,7 +24,7 @@ from intercloud.planning.switchover import Standing, blackout, freeze_now, shrin
 from intercloud.transfer import digest, pace
 from intercloud.transfer.memory import Memory, MemorySample
 from intercloud.transfer.mirror import Mirror
-from intercloud.transfer.qmp import Qmp
+from intercloud.transfer.qmp import Event, Qmp, wait_unless
 from intercloud.transfer.qmp import together as tell_all
 from intercloud.units import BitsPerSecond, Bytes, Seconds
 
@@ -44,7 +46,8 @@ FLUSH = Seconds(10.0)
 class Member:
     """One server of the gang, with what it takes to switch it over; the monitors stay open meanwhile.
 
-    nodes: of its disks at the target, as digest.lasting tells. rate: bytes a second that it writes, if that is known.
+    stop: its guest's at the source, by itself or by us, once that has happened. nodes: of its disks at the target, as
+    digest.lasting tells. rate: bytes a second that it writes, if that is known.
     """
 
     name: str
@@ -55,9 +58,10 @@ class Member:
     nodes: Mapping[str, bool]
     postcopy: bool
     bitmap: str
+    source_mark: int
+    target_mark: int
+    stop: "Future[Event]"
     rate: float | None = None
-    source_mark: int = 0
-    target_mark: int = 0
     rounds_before: int = 0
     sent_before: Bytes = Bytes(0)
     round_size: Bytes = Bytes(0)
@@ -71,9 +75,12 @@ class Member:
         postcopy = moving.notes.choice.catchup is Catchup.POSTCOPY
         source, target = moving.source.qmp, moving.target.qmp
         nodes = digest.lasting(target, moving.target.monitor)
-        member = Member(moving.name, source, target, moving.memory, moving.mirror, nodes, postcopy, bitmap)
+        marks = source.mark(), target.mark()
+        stop = source.coming("STOP", marks[0])
+        member = Member(
+            moving.name, source, target, moving.memory, moving.mirror, nodes, postcopy, bitmap, *marks, stop
+        )
         member.rate = pace.measured(source)
-        member.source_mark, member.target_mark = source.mark(), target.mark()
         return member
 
     def note(self, sample: MemorySample, share: BitsPerSecond) -> Standing:
@@ -132,12 +139,12 @@ class Gang:
         """
         share = BitsPerSecond(self.link / len(self.members))
         began = told = time.monotonic()
-        self._look(share)
+        standings = self._look(share)
         released = [member.memory.releasing() for member in self.members]
-        standings = self._look(share)  # at once: an idle server may have sent all before the last one answers
-        for keep in released:
-            keep()
         while True:
+            standings = self._look(
+                share, standings
+            )  # at once: an idle server may have sent all before the last answers
             now = time.monotonic()
             settling = shrinks(standings) and now - began < LONGEST_SETTLING
             told = now if settling or not all(each.rounds for each in standings) else told
@@ -153,14 +160,26 @@ class Gang:
                     f"the gang's expected blackout stays at {expected:.2f} s, {max_blackout:.2f} s are allowed; "
                     "raise max_blackout_ms, or move fewer servers at a time"
                 )
+            for keep in released:  # before it told how it stands; it may have refused
+                keep()
             go_on()
-            time.sleep(LOOK)
-            standings = self._look(share)
+            wait([member.stop for member in self.members], LOOK, FIRST_COMPLETED)
 
-    def _look(self, share: BitsPerSecond) -> list[Standing]:
-        """Ask all at the same time: where processors are short, each may take 20 ms to answer."""
-        answers = [member.memory.ask() for member in self.members]
-        return [member.note(answer(), share) for member, answer in zip(self.members, answers, strict=True)]
+    def _look(self, share: BitsPerSecond, former: Sequence[Standing] = ()) -> Sequence[Standing]:
+        """Ask all at the same time: where processors are short, each may take 20 ms to answer.
+
+        former: how they stood. It stands for who has not answered when one stops by itself: its packets wait for us.
+        """
+        answers = [member.memory.asking() for member in self.members]
+        wait_unless(answers, [member.stop for member in self.members] if former else ())
+        standings = [
+            old if old and not answer.kept else member.note(member.memory.told(answer), share)
+            for member, answer, old in zip_longest(self.members, answers, former)
+        ]
+        return [
+            replace(standing, stopped=standing.stopped or member.stop.done())
+            for member, standing in zip(self.members, standings, strict=True)
+        ]
 
     def hand_over(self, moves: Mapping[str, str]) -> None:
         """Freeze all and load all at the target. moves: MAC → site.

@@ -5,9 +5,7 @@ bandwidth change for up to 100 ms (its accounting window), so letting go happens
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import cast
 
 from intercloud.errors import TransferError
@@ -128,11 +126,12 @@ class Memory:
         """Say how it stands, in QEMU's words."""
         return status(self.source)
 
-    def ask(self) -> Callable[[], MemorySample]:
-        """Ask how far it is and return at once: what is returned waits for the answer, and raises as sample does."""
-        return partial(self._told, self.source.promise("query-migrate"))
+    def asking(self) -> Promise:
+        """Ask how far it is and return at once; `told` reads the answer."""
+        return self.source.promise("query-migrate")
 
-    def _told(self, answer: Promise) -> MemorySample:
+    def told(self, answer: Promise) -> MemorySample:
+        """Wait for the answer to asking. Raises TransferError when QEMU gave up."""
         sample = read_sample(answer())
         if sample.failed:
             raise TransferError(f"{self.source.name}: memory transfer {sample.status}: {sample.error or 'no reason'}")
@@ -140,7 +139,7 @@ class Memory:
 
     def sample(self) -> MemorySample:
         """Ask how far it is. Raises TransferError when QEMU gave up."""
-        return self.ask()()
+        return self.told(self.asking())
 
     def wait_round(self, number: int, timeout: Seconds) -> bool:
         """Wait until a round has begun (the first is 1), or for timeout seconds; tells whether it has begun."""

@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
@@ -23,8 +23,6 @@ COMMAND_TIMEOUT = 20.0
 """Seconds. A monitor that answers nothing for so long belongs to a QEMU that hangs."""
 
 Json = Mapping[str, object]
-Promise = Callable[[], Json]
-"""Waits for the answer to a command that has been sent. Raises MonitorError."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,29 @@ class Event:
     name: str
     data: Json
     at: float
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The answer to a command that has been sent; a call waits for it. Raises MonitorError."""
+
+    monitor: str
+    command: str
+    answer: "Future[object]"
+
+    @property
+    def kept(self) -> bool:
+        """Whether a call would not wait."""
+        return self.answer.done()
+
+    def __call__(self) -> Json:
+        """Wait."""
+        try:
+            return cast("Json", self.answer.result(COMMAND_TIMEOUT))
+        except ExecuteError as error:
+            raise MonitorError(f"{self.monitor}: {self.command} refused: {error}") from error
+        except (QMPError, OSError, TimeoutError, asyncio.CancelledError) as error:
+            raise MonitorError(f"{self.monitor}: the hypervisor went away during {self.command}: {error!r}") from error
 
 
 _first = threading.Lock()
@@ -70,6 +91,7 @@ class Qmp:
         self.name = name
         self._client = QMPClient(name)
         self._events: list[Event] = []
+        self._expected: list[tuple[str, Future[Event]]] = []
         self._news = threading.Condition()
         self._open = True
         try:
@@ -112,6 +134,9 @@ class Qmp:
         with self._news:
             self._events.append(event)
             self._news.notify_all()
+            due = [future for name, future in self._expected if name == event.name and not future.done()]
+        for future in due:
+            future.set_result(event)
 
     def promise(self, command: str, /, **arguments: object) -> Promise:
         """Send a command and return at once: what is returned waits for the answer.
@@ -119,16 +144,8 @@ class Qmp:
         QEMU keeps the order of its commands. Underscores in argument names stand for hyphens.
         """
         plain = {name.replace("_", "-"): value for name, value in arguments.items()}
-        pending = asyncio.run_coroutine_threadsafe(self._client.execute(command, plain or None), _loop())
-        return partial(self._answer, command, pending)
-
-    def _answer(self, command: str, pending: "Future[object]") -> Json:
-        try:
-            return cast("Json", pending.result(COMMAND_TIMEOUT))
-        except ExecuteError as error:
-            raise MonitorError(f"{self.name}: {command} refused: {error}") from error
-        except (QMPError, OSError, TimeoutError, asyncio.CancelledError) as error:
-            raise MonitorError(f"{self.name}: the hypervisor went away during {command}: {error!r}") from error
+        answer = asyncio.run_coroutine_threadsafe(self._client.execute(command, plain or None), _loop())
+        return Promise(self.name, command, answer)
 
     def execute(self, command: str, /, **arguments: object) -> Json:
         """Run one command and return its answer."""
@@ -152,6 +169,17 @@ class Qmp:
         """Return what has come since a mark."""
         with self._news:
             return tuple(self._events[since:])
+
+    def coming(self, name: str, since: int) -> "Future[Event]":
+        """Return what the first event of that name after a mark will be, or is; there may never be one."""
+        future = Future[Event]()
+        with self._news:
+            there = next((event for event in self._events[since:] if event.name == name), None)
+            if there is None:
+                self._expected.append((name, future))
+        if there:
+            future.set_result(there)
+        return future
 
     def wait(self, wanted: Callable[[Event], bool], timeout: float, since: int = 0) -> Event:
         """Wait for the first event after a mark that is wanted. Raises MonitorError after timeout seconds."""
@@ -200,3 +228,14 @@ def together(monitors: Mapping[str, Qmp], command: str, **arguments: object) -> 
             failures.append(error)
     if failures:
         raise failures[0]
+
+
+def wait_unless(promises: Iterable[Promise], events: Iterable["Future[Event]"]) -> None:
+    """Wait until all promises are kept, or one of the events has come: some may not answer while another has news."""
+    left: set[Future[Any]] = {promise.answer for promise in promises}
+    news: set[Future[Any]] = set(events)
+    while left and not any(event.done() for event in news):
+        came = wait(left | news, COMMAND_TIMEOUT, FIRST_COMPLETED).done
+        if not came:
+            return  # the promises will say so
+        left -= came
