@@ -205,8 +205,9 @@ class MigrationSettings(Part):
 
 
 class ProbeSettings(Part):
-    """Who watches the application during a move. vantage: the lab site whose client asks. udp_per_second: to all
-    servers together; without KVM a thousand would take three quarters of two processors from what moves.
+    """Who watches the application during a move. vantage: the lab site whose client asks.
+
+    udp_per_second: to all servers together. Without KVM a thousand take three quarters of two processors.
     """
 
     enabled: bool = True
