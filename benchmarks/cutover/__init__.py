@@ -2,8 +2,8 @@
 
 Packets go from a third site to one of the endpoints while all n are cut over in the same act. Real switches (Open
 vSwitch, userspace datapath) in namespaces of the lab, its WAN between them; no guests, for receivers stand at both
-places and the kernel notes when each packet came. The others' messages lie ready when the act begins; Intercloud writes
-its own in the act, before the first is sent. `call_s` has that in it, the times of reconfiguration have not.
+places and the kernel notes when each packet came. All messages lie ready when the act begins, those of Intercloud at
+the switches, as in a move. `call_s` has the way to the controller and back in it, times of reconfiguration have not.
 
 Figures beside those: `lost` (reached nobody), `duplicated`, `stale` (came to the old place when the last barrier was
 back), `gap_s` (longest time without a first delivery, less the interval), `late_s` (of the sender itself).

@@ -70,10 +70,14 @@ class Stand:
         return len(self.moves) <= HELD
 
     def wake(self) -> None:
-        """Let the controller run, and wait until all is as it wants. Raises ControlError, and it sleeps on."""
+        """Let the controller run, wait until all is as it wants, and let it get ready as before a move's approach.
+
+        Raises ControlError, and it sleeps on.
+        """
         _signal(self.spec, signal.SIGCONT)
         try:
             self.control.put(sites=self.before.sites.values())  # none is left out, were it even lost meanwhile
+            self.control.prepare(self.moves)
         except ControlError:
             self.sleep()
             raise

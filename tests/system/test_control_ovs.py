@@ -146,6 +146,41 @@ class OnSwitches:
         self.assertEqual(self.control.registry().endpoint(WEB.mac).site, "a")
         self.assert_reach()
 
+    def test_what_is_ready_is_made_at_a_word_and_changes_nothing_before(self) -> None:
+        before = {name: site.layout() for name, site in self.sites.items()}
+        self.control.prepare({WEB.mac: "b"})
+        self.assertEqual({name: site.layout() for name, site in self.sites.items()}, before)
+        self.assertEqual(set(self.control.cutover({WEB.mac: "b"}).per_switch_s), {"a", "b", "c"})
+        self.assertIn("1 received", self.ping("c", CLIENT, WEB))
+        self.control.prepare({WEB.mac: "a"})
+        self.control.cutover({WEB.mac: "a"})
+        self.assert_reach()
+        self.assertEqual({name: site.layout() for name, site in self.sites.items()}, before)
+
+    def test_what_is_not_wanted_any_more_is_not_made(self) -> None:
+        """Another cutover, and one whose switch has meanwhile gone, are made as if nothing had been ready."""
+        self.control.prepare({WEB.mac: "b"})
+        self.control.cutover({WEB.mac: "a"})
+        self.assertEqual(self.control.registry().endpoint(WEB.mac).site, "a")
+        self.assert_reach()
+        self.control.prepare({WEB.mac: "b"})
+        self.control.cutover({WEB.mac: "b"})
+        self.control.prepare({WEB.mac: "a"})
+        self.sites["c"].kill("ovs-vswitchd")  # and forgets what it was given
+        self.sites["c"].start_switch()
+        self.control.cutover({WEB.mac: "a"})
+        self.assert_reach()
+
+    def test_silent_switch_is_told_of_before_a_cutover_is_begun(self) -> None:
+        pid = int((self.sites["b"].directory / "ovs-vswitchd.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with self.assertRaisesRegex(ControlError, "the switch of b takes no part: no answer .*nothing was changed"):
+                self.control.prepare({WEB.mac: "b"})
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        self.assert_reach()
+
     def test_silent_third_switch_is_brought_up_to_date_later(self) -> None:
         pid = int((self.sites["c"].directory / "ovs-vswitchd.pid").read_text())
         os.kill(pid, signal.SIGSTOP)

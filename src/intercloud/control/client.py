@@ -16,6 +16,7 @@ from intercloud.control.messages import (
     Drop,
     Move,
     Plug,
+    Prepare,
     Put,
     Request,
     StatusBySite,
@@ -94,6 +95,13 @@ class ControlClient:
     def unplug(self, mac: str, site: str) -> None:
         """Take an endpoint's device at a site off the bridge; no error when there is none."""
         self._ask(Unplug(mac, site))
+
+    def prepare(self, moves: Mapping[str, str]) -> None:
+        """Let a cutover that comes within some seconds take only a moment; without that, it takes some longer.
+
+        Nothing changes, and after a failure neither. A cutover that does not come is forgotten.
+        """
+        self._ask(Prepare(moves))
 
     def cutover(self, moves: Mapping[str, str]) -> Cutover:
         """Send the traffic for each MAC to a site from now on, make before break; moves: MAC → site.

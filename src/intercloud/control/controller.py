@@ -4,12 +4,14 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TypeVar
 
 from intercloud.control import cutover, fabric
-from intercloud.control.messages import Cutover, Drop, Move, Plug, Put, SwitchStatus, Unplug
-from intercloud.control.openflow_app import Bundle, Reply, Server, Switch, rehearse
+from intercloud.control.messages import Cutover, Drop, Move, Plug, Prepare, Put, SwitchStatus, Unplug
+from intercloud.control.openflow_app import Bundle, Server, Switch, rehearse
+from intercloud.control.ready import BARRIER_S, LASTS_S, Ready, make_ready, only
 from intercloud.control.reconcile import NOT_YET, SiteLoop, Wanted
 from intercloud.control.registry import Registry
 from intercloud.control.store import Store
@@ -23,7 +25,6 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _CONFIRM_S = 10.0
-_BARRIER_S = 1.0
 _DISK_S = 0.02
 
 
@@ -36,6 +37,8 @@ class Controller:
         self._loops: dict[str, SiteLoop] = {}
         self._progress = threading.Condition()
         self._server = Server(listen, self._switch_changed)
+        self._ready: Ready | None = None
+        self._alert = ExitStack()
         self._start_loops()
 
     def close(self) -> None:
@@ -93,6 +96,21 @@ class Controller:
         version = self._update(lambda registry: registry.unplug(change.mac, change.site))
         self._confirm(version, {change.site}, ())
 
+    def prepare(self, change: Prepare) -> None:
+        """Prepare a cutover that comes in a moment: until then nobody who takes part waits for a processor.
+
+        After a failure nothing has changed.
+        """
+        with self._wanted.lock:
+            self._forget()
+            registry = self._wanted.registry
+            switches = self._connected(registry)
+            ready = self._ready = make_ready(change.moves, registry, switches)
+            self._alert.enter_context(urgent(switch.receiver for switch in switches.values()))
+        timer = threading.Timer(LASTS_S, self._forget_old, [ready])
+        timer.daemon = True
+        timer.start()
+
     def move(self, change: Move) -> Cutover:
         """Do a cutover. After a failure the registry is as it was, and the loops lead the switches back to it.
 
@@ -102,30 +120,38 @@ class Controller:
             before = self._wanted.registry
             after = before.move(change.moves)
             switches = self._connected(before)
-            old = {before.endpoint(mac).site for mac in change.moves} & switches.keys()
-            needed = {*old, *change.moves.values()}
-            _demand(needed, switches)
-            stages = cutover.stages(before, change.moves, {name: each.ports for name, each in switches.items()})
-            bundles = [{site: switches[site].bundle(changes) for site, changes in stage.items()} for stage in stages]
-            writer = self._note_soon(after, self._wanted.version + 1)
-            try:
-                with urgent(switch.receiver for switch in switches.values()):
-                    there = _only(switches, _knock(switches, needed))
-                    there = _only(there, _fill(bundles, there, needed))
-                    round_trips = _knock(there, needed)
-                    started, ended, spent = self._commit(bundles, _only(there, round_trips), needed)
-            except ControlError:
-                _discard(bundles, switches)
-                self._wanted.version += 2
-                self._store.note(before, self._wanted.version)
-                self._wake_all()
-                raise
+            if self._ready is None or not self._ready.fits(change.moves, before, switches):
+                self._forget()
+                self._ready = make_ready(change.moves, before, switches)
+            ready, self._ready = self._ready, None
+            with self._alert, urgent(switch.receiver for switch in switches.values()):
+                writer = self._note_soon(after, self._wanted.version + 1)
+                try:
+                    round_trips = ready.knock()
+                    started, ended, spent = self._commit(ready.bundles, only(ready.there, round_trips), ready.needed)
+                except ControlError:
+                    ready.discard()
+                    self._wanted.version += 2
+                    self._store.note(before, self._wanted.version)
+                    self._wake_all()
+                    raise
             self._wanted.registry = after
             self._wanted.version += 1
-        self.announce(change.moves)
         result = Cutover(started, ended, spent, {site: round_trips[site] for site in spent})
         threading.Thread(target=self._settle, args=(writer, change, result), name="settle").start()
         return result
+
+    def _forget(self) -> None:
+        """Give up what was ready; with the lock."""
+        if self._ready is not None:
+            self._ready.discard()
+            self._ready = None
+        self._alert.close()
+
+    def _forget_old(self, ready: Ready) -> None:
+        with self._wanted.lock:
+            if self._ready is ready:
+                self._forget()
 
     def announce(self, left: Collection[str] = ()) -> None:
         """Let the fabrics of all sites learn where the endpoints are. left: MAC addresses that have just moved."""
@@ -195,6 +221,7 @@ class Controller:
 
     def _settle(self, writer: threading.Thread, change: Move, result: Cutover) -> None:
         """Do what a cutover may not wait for."""
+        self.announce(change.moves)
         writer.join()
         self._store.settle()
         moved = ", ".join(f"{mac} to {site}" for mac, site in change.moves.items())
@@ -210,10 +237,10 @@ class Controller:
         spent: dict[str, float] = defaultdict(float)
         started = time.monotonic()
         for stage in stages:
-            replies = {site: switches[site].send(each.commit) for site, each in _only(stage, switches).items()}
+            replies = {site: switches[site].send(each.commit) for site, each in only(stage, switches).items()}
             for site, reply in replies.items():
                 try:
-                    took = reply.wait(_BARRIER_S)
+                    took = reply.wait(BARRIER_S)
                     spent[site] += took
                 except ControlError as error:
                     if site in needed:
@@ -258,49 +285,3 @@ class Controller:
     def _notify(self) -> None:
         with self._progress:
             self._progress.notify_all()
-
-
-def _demand(needed: Collection[str], there: Container[str]) -> None:
-    if absent := sorted(site for site in needed if site not in there):
-        raise ControlError(f"the switch of {absent[0]} does not answer the controller; nothing was changed")
-
-
-def _knock(switches: Mapping[str, Switch], needed: Container[str]) -> Mapping[str, float]:
-    """Ask who is there, which wakes them; returns the seconds in which each switch answers a bare barrier."""
-    return _answers([(site, switch.barrier()) for site, switch in switches.items()], needed)
-
-
-def _fill(
-    stages: Sequence[Mapping[str, Bundle]], switches: Mapping[str, Switch], needed: Container[str]
-) -> Collection[str]:
-    """Give the switches what they shall make later; returns the sites of those that have it."""
-    sent = [(site, switches[site].send(each.fill)) for stage in stages for site, each in _only(stage, switches).items()]
-    return _answers(sent, needed).keys()
-
-
-def _only(of: Mapping[str, _T], sites: Container[str]) -> Mapping[str, _T]:
-    return {site: each for site, each in of.items() if site in sites}
-
-
-def _answers(sent: Sequence[tuple[str, Reply]], needed: Container[str]) -> Mapping[str, float]:
-    """Wait for replies; returns the seconds of each site that gave all of its own.
-
-    Raises ControlError when one of those needed did not.
-    """
-    found, silent = {}, set()
-    for site, reply in sent:
-        try:
-            found[site] = reply.wait(_BARRIER_S)
-        except ControlError as error:
-            if site in needed:
-                raise ControlError(f"the switch of {site} takes no part: {error}; nothing was changed") from error
-            log.warning("%s does not take part in the cutover: %s", site, error)
-            silent.add(site)
-    return _only(found, found.keys() - silent)
-
-
-def _discard(stages: Sequence[Mapping[str, Bundle]], switches: Mapping[str, Switch]) -> None:
-    """Let the switches forget what they have not made; nobody waits for it, and a made one is refused."""
-    for stage in stages:
-        for site, each in stage.items():
-            switches[site].send(each.discard)

@@ -26,6 +26,7 @@ from intercloud.control.messages import (
     Drop,
     Move,
     Plug,
+    Prepare,
     Put,
     Request,
     StatusBySite,
@@ -96,6 +97,8 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
                 self._controller.unplug(request)
             case Move():
                 return adapter(Cutover).dump_json(self._controller.move(request))
+            case Prepare():
+                self._controller.prepare(request)
             case Announce():
                 self._controller.announce()
             case Ask("registry"):

@@ -64,6 +64,14 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """Do now what a move in the next seconds need not wait for."""
+
+    moves: Mapping[str, str]
+    kind: Literal["prepare"] = "prepare"
+
+
+@dataclass(frozen=True)
 class Announce:
     """Let the clouds' own fabrics learn at once where every endpoint is, rather than with the next pass."""
 
@@ -78,7 +86,7 @@ class Ask:
     kind: Literal["ask"] = "ask"
 
 
-Request = Put | Drop | Plug | Unplug | Move | Announce | Ask
+Request = Put | Drop | Plug | Unplug | Move | Prepare | Announce | Ask
 
 
 @dataclass(frozen=True)

@@ -114,9 +114,10 @@ class Member:
 
 @dataclass
 class Gang:
-    """Servers that switch over at the same time. link: bit/s between the clouds, for all of them."""
+    """Servers that switch over at the same time. moves: MAC → site; link: bit/s between the clouds, for all of them."""
 
     members: Sequence[Member]
+    moves: Mapping[str, str]
     control: ControlClient
     link: BitsPerSecond
     cutover: Cutover | None = None
@@ -135,11 +136,13 @@ class Gang:
         """Let all send at full speed, and return when it is the moment to freeze them.
 
         go_on: raises when the user asked to stop.
-        Raises NotConverging when no moment with a blackout under max_blackout comes; the servers run on.
+        Raises NotConverging when no moment with a blackout under max_blackout comes, and ControlError when their
+        traffic could not be turned; the servers run on.
         """
         share = BitsPerSecond(self.link / len(self.members))
         began = told = time.monotonic()
         standings = self._look(share)
+        self.control.prepare(self.moves)
         released = [member.memory.releasing() for member in self.members]
         while True:
             standings = self._look(
@@ -181,13 +184,13 @@ class Gang:
             for member, standing in zip(self.members, standings, strict=True)
         ]
 
-    def hand_over(self, moves: Mapping[str, str]) -> None:
-        """Freeze all and load all at the target. moves: MAC → site.
+    def hand_over(self) -> None:
+        """Freeze all and load all at the target.
 
         When this returns, every server is complete at the target, paused, and stopped at the source.
         When it raises, any source may be stopped and any traffic be turned: the next look at the world tells.
         """
-        self.cutover = self.control.cutover(moves)
+        self.cutover = self.control.cutover(self.moves)
         tell_all(self.sources, "stop")
         together(self._load, [m for m in self.members if not m.postcopy])
         # a post-copied server cannot be taken back any more, so it goes when all others are safe

@@ -22,11 +22,12 @@ def switch_over(world: World, servers: Iterable[str]) -> None:
     """Move the whole gang at one moment. What a failure before the commit leaves, the table sets right."""
     servers = tuple(servers)
     members = [Member.of(world.moving[name], since(world.plan.run)) for name in servers]
-    gang = Gang(members, world.control, world.plan.path.rate)
+    moves = dict.fromkeys(world.macs_of(servers), world.there)
+    gang = Gang(members, moves, world.control, world.plan.path.rate)
     world.notes.load = os.getloadavg()
     with urgent([receiver()]):
         gang.approach(world.plan.limits.max_blackout, world.go_on)
-        gang.hand_over(dict.fromkeys(world.macs_of(servers), world.there))
+        gang.hand_over()
         world.notes.commit = Commit.YES
         gang.commit()
     world.announce()
