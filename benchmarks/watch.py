@@ -12,8 +12,6 @@ from intercloud.model.server import Cluster
 
 BEFORE, AFTER = 1.0, 1.5
 """Seconds of probing around the act. QEMU's last announcement comes 0.8 s after the resume."""
-UDP_RATE = 300.0
-"""Probes a second, over all servers: a thousand take what moves half of two processors (docs/decisions/0022)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,6 @@ def watch(prefix: Sequence[str], fleet: Cluster, act: Callable[[], None]) -> See
         targets=where,
         stream=next(iter(where)),
         web=web,
-        udp_rate=UDP_RATE,
         ready_within=20.0,
     )
     with Probe.start(prefix, config) as probe:

@@ -203,7 +203,7 @@ class House:
         assert prefix is not None
         web = demo.HEALTH.split("/")[2]
         run = f"chaos{time.monotonic_ns() % 10**9}"
-        return Probe.start(prefix, ProbeConfig(run=run, targets=demo.TIERS, stream="web", web=web, udp_rate=300))
+        return Probe.start(prefix, ProbeConfig(run=run, targets=demo.TIERS, stream="web", web=web))
 
 
 ENDED = ("completed", "rolled-back")

@@ -137,6 +137,15 @@ class OvsSite:
     def appctl(self, *arguments: str) -> str:
         return run("ovs-appctl", f"--target={self.directory}/ovs-vswitchd.ctl", "--timeout=10", *arguments)
 
+    def listen_in(self) -> None:
+        """Let the switch log each OpenFlow message."""
+        self.appctl("vlog/set", "vconn:file:dbg")
+        self.appctl("vlog/disable-rate-limit", "vconn")
+
+    def heard(self, what: str) -> int:
+        """How often that is in its log."""
+        return (self.directory / "ovs-vswitchd.log").read_text().count(what)
+
     def layout(self) -> tuple[list[str], ...]:
         """Everything on the border bridge that the control layer keeps, comparable; empty when there is no bridge."""
         if "br-int" not in self.vsctl("list-br").split():

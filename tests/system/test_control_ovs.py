@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from intercloud.control.client import ControlClient, Cutover
 from intercloud.control.process import running, spawn, stop
+from intercloud.control.ready import LASTS_S
 from intercloud.control.registry import Endpoint
 from intercloud.errors import ControlError
 from intercloud.model.site import Tunnel
@@ -148,10 +149,18 @@ class OnSwitches:
 
     def test_what_is_ready_is_made_at_a_word_and_changes_nothing_before(self) -> None:
         before = {name: site.layout() for name, site in self.sites.items()}
+        site = self.sites["b"]
+        site.listen_in()
+        given, made = site.heard("BUNDLE_ADD_MESSAGE"), site.heard("COMMIT_REQUEST")
         self.control.prepare({WEB.mac: "b"})
+        until(lambda: site.heard("BUNDLE_ADD_MESSAGE") > given, 5, "it has what it shall make")
+        given = site.heard("BUNDLE_ADD_MESSAGE")
+        self.assertEqual(site.heard("COMMIT_REQUEST"), made)
         self.assertEqual({name: site.layout() for name, site in self.sites.items()}, before)
         self.assertEqual(set(self.control.cutover({WEB.mac: "b"}).per_switch_s), {"a", "b", "c"})
         self.assertIn("1 received", self.ping("c", CLIENT, WEB))
+        until(lambda: site.heard("COMMIT_REQUEST") > made, 5, "it was told to make it")
+        self.assertEqual(site.heard("BUNDLE_ADD_MESSAGE"), given, "and given nothing more")
         self.control.prepare({WEB.mac: "a"})
         self.control.cutover({WEB.mac: "a"})
         self.assert_reach()
@@ -169,6 +178,15 @@ class OnSwitches:
         self.sites["c"].kill("ovs-vswitchd")  # and forgets what it was given
         self.sites["c"].start_switch()
         self.control.cutover({WEB.mac: "a"})
+        self.assert_reach()
+
+    def test_what_does_not_come_is_forgotten(self) -> None:
+        site = self.sites["b"]
+        site.listen_in()
+        forgotten = site.heard("DISCARD_REQUEST")
+        self.control.prepare({WEB.mac: "b"})
+        until(lambda: site.heard("DISCARD_REQUEST") > forgotten, LASTS_S + 5, "it was told to forget")
+        self.assertEqual(self.control.registry().endpoint(WEB.mac).site, "a")
         self.assert_reach()
 
     def test_silent_switch_is_told_of_before_a_cutover_is_begun(self) -> None:

@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TypeVar
 
 from intercloud.control import cutover, fabric
 from intercloud.control.messages import Cutover, Drop, Move, Plug, Prepare, Put, SwitchStatus, Unplug
@@ -21,8 +20,6 @@ from intercloud.errors import ControlError
 from intercloud.units import show_seconds
 
 log = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 _CONFIRM_S = 10.0
 _DISK_S = 0.02

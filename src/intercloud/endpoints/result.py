@@ -26,7 +26,7 @@ class ProbeConfig:
     targets: Mapping[str, str]
     stream: str | None = None
     web: str | None = None
-    udp_rate: float = 1000.0
+    udp_rate: float = 300.0
     tcp_interval: float = 0.01
     http_interval: float = 0.05
     http_timeout: float = 5.0

@@ -145,9 +145,8 @@ class Gang:
         self.control.prepare(self.moves)
         released = [member.memory.releasing() for member in self.members]
         while True:
-            standings = self._look(
-                share, standings
-            )  # at once: an idle server may have sent all before the last answers
+            # the first time at once: an idle server may have sent all before the last one answers
+            standings = self._look(share, standings)
             now = time.monotonic()
             settling = shrinks(standings) and now - began < LONGEST_SETTLING
             told = now if settling or not all(each.rounds for each in standings) else told

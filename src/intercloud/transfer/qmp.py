@@ -134,7 +134,8 @@ class Qmp:
         with self._news:
             self._events.append(event)
             self._news.notify_all()
-            due = [future for name, future in self._expected if name == event.name and not future.done()]
+            due = [future for name, future in self._expected if name == event.name]
+            self._expected = [(name, future) for name, future in self._expected if name != event.name]
         for future in due:
             future.set_result(event)
 

@@ -24,6 +24,7 @@ def config(application: Application, samples: str | None = None, ready_within: f
         targets=application.targets,
         stream="web",
         web=f"127.0.0.1:{application.http_port}",
+        udp_rate=1000,
         ready_within=ready_within,
         echo_port=application.echo_port,
         samples=samples,
