@@ -20,7 +20,7 @@ from intercloud.control.client import ControlClient, Cutover
 from intercloud.errors import NotConverging
 from intercloud.migration.world import Moving, together
 from intercloud.model.strategy import Catchup
-from intercloud.planning.switchover import Standing, blackout, freeze_now, shrinks
+from intercloud.planning.switchover import Standing, blackout, freeze_now, is_quiet, settled, shrinks
 from intercloud.transfer import digest, pace
 from intercloud.transfer.memory import Memory, MemorySample
 from intercloud.transfer.mirror import Mirror
@@ -35,6 +35,8 @@ OVERHEAD = Seconds(0.030)
 """Flows, devices' state, loading and resuming together: 20-40 ms on a 2-core machine without KVM, measured."""
 AWAKE = Bytes(32 * 1024)
 """More than a held server sends in one of QEMU's windows."""
+SAYS_SO = Bytes(1024)
+"""Who has nothing left says so over and over, in 8 bytes each time; a held one once in a window."""
 LONGEST_APPROACH = Seconds(10.0)
 LONGEST_SETTLING = Seconds(6.0)
 """For rounds to shrink: where each is three quarters of the one before, all together last four times the first."""
@@ -47,7 +49,7 @@ class Member:
     """One server of the gang, with what it takes to switch it over; the monitors stay open meanwhile.
 
     stop: its guest's at the source, by itself or by us, once that has happened. nodes: of its disks at the target, as
-    digest.lasting tells. rate: bytes a second that it writes, if that is known.
+    digest.lasting tells. quiet: it writes so little that it needs no round more; while it approaches, none begins.
     """
 
     name: str
@@ -61,7 +63,7 @@ class Member:
     source_mark: int
     target_mark: int
     stop: "Future[Event]"
-    rate: float | None = None
+    quiet: bool
     rounds_before: int = 0
     sent_before: Bytes = Bytes(0)
     round_size: Bytes = Bytes(0)
@@ -70,46 +72,43 @@ class Member:
     sample: MemorySample | None = None
 
     @staticmethod
-    def of(moving: Moving, bitmap: str) -> "Member":
-        """A server that is at the brink. bitmap: of the target, for what it writes after the switchover."""
+    def of(moving: Moving, bitmap: str, link: BitsPerSecond) -> "Member":
+        """A server that is at the brink. bitmap: of the target, for what it writes afterwards. link: see Gang."""
         postcopy = moving.notes.choice.catchup is Catchup.POSTCOPY
         source, target = moving.source.qmp, moving.target.qmp
         nodes = digest.lasting(target, moving.target.monitor)
         marks = source.mark(), target.mark()
-        stop = source.coming("STOP", marks[0])
-        member = Member(
-            moving.name, source, target, moving.memory, moving.mirror, nodes, postcopy, bitmap, *marks, stop
-        )
-        member.rate = pace.measured(source)
-        return member
+        return Member(
+            moving.name, source, target, moving.memory, moving.mirror, nodes, postcopy, bitmap, *marks,
+            source.coming("STOP", marks[0]),
+            not moving.memory.may_stop() and is_quiet(pace.measured(source), link),
+        )  # fmt: skip
 
     def note(self, sample: MemorySample, share: BitsPerSecond) -> Standing:
         """Say how it stands, by what its hypervisor has just told."""
         now = time.monotonic()
-        if sample.passes == 1:  # QEMU has not looked yet at what was written since it began
-            self.round_size, self.round_at = self._written(sample), 0.0
-        elif self.sample is None or sample.passes > self.sample.passes:
+        if self.sample is None:
+            self.rounds_before, self.sent_before = sample.passes, sample.transferred
+        if self.sample is None or sample.passes > self.sample.passes:
             self.round_before = self.round_size if sample.passes > self.rounds_before + 1 else None
             self.round_size, self.round_at = sample.remaining, now
-        if self.sample is None:
-            # the second round has all that was written during the first: no measure of what one costs
-            self.rounds_before, self.sent_before = max(2, sample.passes), sample.transferred
         self.sample = sample
+        stopped = sample.status == "pre-switchover"
         if self.postcopy:  # what it has not sent follows after the switch
-            return Standing(Bytes(0), Bytes(0), Seconds(0), Seconds(0), 1, round_before=Bytes(0))
+            return settled(Bytes(0))
+        if self.quiet:
+            awake = sample.transferred > self.sent_before + min(AWAKE, self.round_size + SAYS_SO)
+            return settled(sample.remaining, awake, stopped)
         return Standing(
             sample.remaining,
             self.round_size,
             Seconds(now - self.round_at),
             Seconds(self.round_size * 8 / share),
-            max(0, sample.passes - self.rounds_before),
+            sample.passes - self.rounds_before,
             sample.transferred > self.sent_before + AWAKE,
-            sample.status == "pre-switchover",
-            self.round_before,
+            stopped,
+            round_before=self.round_before,
         )
-
-    def _written(self, sample: MemorySample) -> Bytes:
-        return sample.total if self.rate is None else min(sample.total, Bytes(round(self.rate * sample.elapsed)))
 
 
 @dataclass
@@ -143,7 +142,7 @@ class Gang:
         began = told = time.monotonic()
         standings = self._look(share)
         self.control.prepare(self.moves)
-        released = [member.memory.releasing() for member in self.members]
+        released = [member.memory.releasing(rounds=not member.quiet) for member in self.members]
         while True:
             # the first time at once: an idle server may have sent all before the last one answers
             standings = self._look(share, standings)

@@ -1,12 +1,14 @@
 """Memory: QEMU's pre-copy of one server, held at the brink, flushed after the stop, loaded, and post-copied if need be.
 
-QEMU finishes by itself as soon as nothing is left to send, so holding means lowering its bandwidth; and it forgets a
-bandwidth change for up to 100 ms (its accounting window), so letting go happens while the guest still runs.
+QEMU sends until we stop the guest; holding means lowering its bandwidth. It may take no notice of a change for 100 ms
+(its accounting window), so letting go happens while the guest still runs. Before release 8.2 QEMU stops the guest by
+itself as soon as nothing is left to send.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from intercloud.errors import TransferError
 from intercloud.transfer.channel import Way
@@ -19,9 +21,11 @@ TRUSTED_ROUNDS = 50
 """Under TCG. Attended transfers need 5 to 22; one that is left alone makes a hundred in a second."""
 HOLD = 10
 """Bytes a second at the brink: one in each of QEMU's windows. So whatever is sent ends a window, and only once in each
-QEMU looks at what the guest has dirtied: an idle guest has nothing between two looks in a row, and would be stopped."""
+QEMU looks at what the guest has dirtied."""
+ACK = "switchover-ack"
+"""The capability with which QEMU stops a guest that runs only when the target has said that it may."""
 SWITCHOVER = "avail-switchover-bandwidth"
-"""What QEMU reckons with for its stop, from release 8.2 on."""
+"""What QEMU multiplies, from 8.2 on, with its downtime limit: where less is left, it looks at what was dirtied."""
 LESS_THAN_A_PAGE = 2048 * 1000
 """Bytes a second: half a page in a millisecond."""
 UNDER_WAY = ("setup", "active", "pre-switchover")
@@ -30,10 +34,7 @@ UNDER_WAY = ("setup", "active", "pre-switchover")
 
 @dataclass(frozen=True)
 class MemorySample:
-    """What query-migrate says. transferred, remaining, total: bytes; passes: rounds begun; downtime: QEMU's own.
-
-    elapsed: since it began.
-    """
+    """What query-migrate says. transferred, remaining, total: bytes; passes: rounds begun; downtime: QEMU's own."""
 
     status: str
     transferred: Bytes
@@ -43,7 +44,6 @@ class MemorySample:
     unique: Bytes
     downtime: Seconds | None
     error: str | None
-    elapsed: Seconds = Seconds(0)
 
     @property
     def failed(self) -> bool:
@@ -66,7 +66,6 @@ def read_sample(answer: Json) -> MemorySample:
         Bytes(ram.get("normal", 0) * (page + 8) + ram.get("duplicate", 0) * 9),
         None if downtime is None else Seconds(cast("float", downtime) / 1000),
         cast("str | None", answer.get("error-desc")),
-        Seconds(cast("float", answer.get("total-time", 0)) / 1000),
     )
 
 
@@ -91,6 +90,17 @@ def is_doubted(source: Qmp) -> bool:
     return rounds > TRUSTED_ROUNDS and not source.execute("query-kvm")["enabled"]
 
 
+def _capabilities(monitor: Qmp) -> dict[str, bool]:
+    """Tell which there are, and whether they are on."""
+    answer = cast("list[dict[str, Any]]", monitor.execute("query-migrate-capabilities"))
+    return {each["capability"]: each["state"] for each in answer}
+
+
+def _set_capabilities(monitor: Qmp, wanted: Mapping[str, bool]) -> None:
+    capabilities = [{"capability": name, "state": state} for name, state in wanted.items()]
+    monitor.execute("migrate-set-capabilities", capabilities=capabilities)
+
+
 class Memory:
     """The memory of one server on its way from one QEMU to another."""
 
@@ -98,27 +108,24 @@ class Memory:
         self.source, self.target = source, target
         self._since = source.mark()  # rounds that were told before are those of an earlier transfer
 
-    def start(self, way: Way, bandwidth: float | None, *, throttle: bool, postcopy: bool) -> None:
+    def start(self, way: Way, *, throttle: bool, postcopy: bool) -> None:
         """Begin to copy while the guest runs, unless that is under way.
 
-        bandwidth: bytes a second until it is released; None: as much as there is.
         throttle: let QEMU slow the guest down; postcopy: make it possible. Both sides' capabilities must agree, so
         they are set here, together.
         """
         if status(self.source) in UNDER_WAY and expected(self.target):
             return
-        for monitor, more in ((self.target, {}), (self.source, {"auto-converge": throttle})):
-            wanted = {"events": True, "postcopy-ram": postcopy, "pause-before-switchover": True, **more}
-            monitor.execute(
-                "migrate-set-capabilities",
-                capabilities=[{"capability": name, "state": state} for name, state in wanted.items()],
-            )
-        # 1 ms: QEMU goes round after round and does not stop the guest by itself; we do. (With 0 it would never look
-        # again at what the guest has dirtied, and find all of that only after the stop.) What crosses in it is some
-        # pages, and an idle guest has no more left; where QEMU can be told another figure, it is less than a page.
-        less = {SWITCHOVER: LESS_THAN_A_PAGE} if self.bursts() else {}
-        limits = {"max-bandwidth": round(bandwidth or UNLIMITED), "downtime-limit": 1, **less}
-        self.source.execute("migrate-set-parameters", **limits)
+        kept = SWITCHOVER in self.source.execute("query-migrate-parameters")
+        both = {"events": True, "postcopy-ram": postcopy, "pause-before-switchover": True, "return-path": True}
+        # The target, where it is off, never says that the guest may be stopped: so we do that, and nobody else.
+        alone = {"auto-converge": throttle} | ({ACK: True} if kept else {})
+        _set_capabilities(self.target, both)
+        _set_capabilities(self.source, both | alone)
+        # 0: it does not look at what was dirtied until it is held. It would go round without a pause as soon as nothing
+        # is left, and hear no command meanwhile. One that may stop the guest would do so with 0, and goes round with 1.
+        limits = {"downtime-limit": 0, SWITCHOVER: LESS_THAN_A_PAGE} if kept else {"downtime-limit": 1}
+        self.source.execute("migrate-set-parameters", max_bandwidth=UNLIMITED, **limits)
         self.target.execute("migrate-incoming", uri=way.target.uri)
         self.source.execute("migrate", uri=way.source.uri)
 
@@ -149,21 +156,17 @@ class Memory:
 
         return self.source.wait_quietly(begun, timeout, self._since) is not None
 
-    def bursts(self) -> bool:
-        """Whether a held server sends so much at a time that the end of its first round can be held.
-
-        In a window that is what it gathers before it writes to its socket: from QEMU 8.2 on some 32 pages, before it
-        one.
-        """
-        return SWITCHOVER in self.source.execute("query-migrate-parameters")
+    def may_stop(self) -> bool:
+        """Whether QEMU may stop the guest by itself, when nothing is left to send."""
+        return not _capabilities(self.source).get(ACK)
 
     def hold(self) -> None:
-        """Keep the server at the brink: it runs on, and next to nothing is sent."""
-        self.source.execute("migrate-set-parameters", max_bandwidth=HOLD)
+        """Keep the server at the brink: it runs on, next to nothing is sent; with nothing left, a round begins."""
+        self.source.execute("migrate-set-parameters", max_bandwidth=HOLD, downtime_limit=1)
 
-    def releasing(self) -> Promise:
-        """Let it send at full speed again, and return at once."""
-        return self.source.promise("migrate-set-parameters", max_bandwidth=UNLIMITED)
+    def releasing(self, *, rounds: bool = True) -> Promise:
+        """Let it send at full speed again, and return at once. rounds: else only what is known to be left."""
+        return self.source.promise("migrate-set-parameters", max_bandwidth=UNLIMITED, downtime_limit=int(rounds))
 
     def release(self) -> None:
         """Send at full speed again."""
@@ -194,6 +197,11 @@ class Memory:
     def cancel(self) -> None:
         """Give up; the source keeps its memory. Safe to repeat, and when nothing was under way."""
         self.source.execute("migrate_cancel")
+
+    def leave(self) -> None:
+        """Let QEMU stop the guest by itself again: whoever moves it next relies on that. Nothing is under way."""
+        if not self.may_stop():
+            _set_capabilities(self.source, {ACK: False})
 
     def wait_ended(self, timeout: Seconds) -> str:
         """Wait until the transfer has ended in whatever way; returns how. 'completed': the target has everything."""

@@ -55,6 +55,9 @@ CONNECT = 10.0
 """Seconds for the other end to come."""
 LONELY = 60.0
 """Seconds without anybody who may say more, after which nobody wants it any more; the other end may hang."""
+LITTLE, PAUSE = 4096, 0.002
+"""Bytes, and seconds: who has no memory left to send says so over and over, and would keep both ends busy. When
+nobody says more than so little, the next turn is so much later."""
 GLANCE = 0.2
 """Seconds between two looks whether its files are still there."""
 SILENCE_MS = 60_000
@@ -100,9 +103,10 @@ class Kind(IntEnum):
 
 @dataclass
 class Connection:
-    """A local one. read_over: it has closed or failed; write_over: the far one has."""
+    """A local one. read_over: it has closed or failed; write_over: the far one has. memory: of a memory's source."""
 
     local: socket.socket
+    memory: bool = False
     read_over: bool = False
     write_over: bool = False
 
@@ -189,30 +193,35 @@ class Multiplexer:
             events = self._selector.select(0 if self._out.held else GLANCE)
             if not events and self._out.held:
                 self._out.flush()
-            for key, _ in events:
-                self._serve(key.data)
+            little = [self._serve(key.data) for key, _ in events]
+            if little and all(little):
+                time.sleep(PAUSE)
             if path is None or not all(each.read_over for each in self._connections.values()):
                 wanted = time.monotonic()
             elif time.monotonic() - wanted > LONELY or not (self._connections or inode(path) == mine):
                 return
 
-    def _serve(self, what: tuple[socket.socket, int] | int | None) -> None:
+    def _serve(self, what: tuple[socket.socket, int] | int | None) -> bool:
+        """Take what there is; tells whether it was next to nothing, of a memory."""
         if what is None:
             self._rung.recv(PIECE)
             with suppress(Empty):
                 while True:
                     self._hear(*self._news.get_nowait())
         elif isinstance(what, int):
-            self._outward(what)
+            return self._outward(what)
         else:
             listener, door = what
             self._serial += 1
             local = promptly(listener.accept()[0])
-            self._connections[self._serial] = Connection(filtered(local) if door % DOORS == DISKS else local)
+            disks = door % DOORS == DISKS
+            self._connections[self._serial] = Connection(filtered(local) if disks else local, memory=not disks)
             self._out.say(Kind.OPEN, self._serial, door)
             self._hear(Kind.OPEN, self._serial)
 
-    def _outward(self, number: int) -> None:
+        return False
+
+    def _outward(self, number: int) -> bool:
         connection = self._connections[number]
         try:
             got = connection.local.recv_into(self._buffer)
@@ -220,11 +229,12 @@ class Multiplexer:
             got = 0
         if got:
             self._out.say(Kind.DATA, number, got, self._buffer[:got])
-            return
+            return connection.memory and got < LITTLE
         self._selector.unregister(connection.local)
         self._out.say(Kind.END, number, 0)
         connection.read_over = True
         self._forget(number, connection)
+        return False
 
     def _hear(self, kind: Kind, number: int) -> None:
         connection = self._connections.get(number)

@@ -1,18 +1,7 @@
 import unittest
 
 from intercloud.model.strategy import Catchup
-from intercloud.planning.brink import (
-    BRINK,
-    MOST_ROUNDS,
-    SHORTEST_ROUND,
-    TAIL,
-    Allowed,
-    Next,
-    Pacing,
-    is_near,
-    next_move,
-    pacing,
-)
+from intercloud.planning.brink import BRINK, MOST_ROUNDS, Allowed, Next, next_move
 from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 SHARE = BitsPerSecond(100e6)
@@ -20,31 +9,6 @@ SHARE = BitsPerSecond(100e6)
 
 def move(*mib: float, postcopy: bool = True, catchup: Catchup = Catchup.AUTO_CONVERGE) -> Next:
     return next_move([Bytes(int(each * MIB)) for each in mib], Allowed(SHARE, Seconds(1.0), postcopy), catchup)
-
-
-class Near(unittest.TestCase):
-    def test_what_is_left_and_what_was_written_meanwhile_count_together(self) -> None:
-        for left, rate, since, near in ((1, 0, 9.0, True), (1, 3, 7.0, True), (1, 3, 9.0, False), (25, 0, 1.0, False)):
-            self.assertIs(is_near(Bytes(left * MIB), rate * MIB, Seconds(since), SHARE), near)
-
-    def test_what_does_not_shrink_by_itself_is_not_near(self) -> None:
-        self.assertFalse(is_near(Bytes(0), 7 * MIB, Seconds(0), SHARE))
-
-    def test_nothing_is_near_whose_writing_is_not_known(self) -> None:
-        self.assertFalse(is_near(Bytes(0), None, Seconds(0), SHARE))
-
-
-class FirstRound(unittest.TestCase):
-    def test_a_slow_link_is_not_slowed_down(self) -> None:
-        self.assertEqual(pacing(Bytes(128 * MIB), BitsPerSecond(100e6)), Pacing(None, TAIL))
-        self.assertEqual(pacing(Bytes(128 * MIB), BitsPerSecond(400e6)), Pacing(None, Bytes(2_500_000)))
-
-    def test_the_faster_the_link_the_more_is_left_to_be_held(self) -> None:
-        self.assertEqual(pacing(Bytes(8192 * MIB), BitsPerSecond(10e9)), Pacing(None, Bytes(62_500_000)))
-
-    def test_a_small_memory_on_a_fast_link_takes_long_enough_to_be_seen(self) -> None:
-        paced = pacing(Bytes(128 * MIB), BitsPerSecond(19e9))
-        self.assertEqual(paced, Pacing(128 * MIB / SHORTEST_ROUND, Bytes(64 * MIB)))
 
 
 class NextMove(unittest.TestCase):

@@ -1,8 +1,8 @@
 import unittest
 from dataclasses import replace
 
-from intercloud.planning.switchover import LAST, PATIENCE, Standing, blackout, freeze_now, shrinks
-from intercloud.units import BitsPerSecond, Bytes, Seconds
+from intercloud.planning.switchover import LAST, PATIENCE, Standing, blackout, freeze_now, is_quiet, settled, shrinks
+from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 LINK = BitsPerSecond(400e6)
 
@@ -77,6 +77,31 @@ class Freeze(unittest.TestCase):
             self.assertIs(freeze_now([first], Seconds(0), LINK), now)
         asleep = standing(0, 0, rounds=0, awake=False)
         self.assertFalse(freeze_now([asleep], Seconds(0), LINK))
+
+
+class Settled(unittest.TestCase):
+    """Servers that need no round more."""
+
+    def test_one_that_has_little_left_waits_for_those_that_are_not_awake(self) -> None:
+        done, asleep = settled(Bytes(0)), settled(Bytes(0), awake=False)
+        self.assertFalse(freeze_now([done, asleep], Seconds(0), LINK))
+        self.assertTrue(freeze_now([done, done], None, LINK))
+
+    def test_one_that_is_stopped_already_is_not_waited_for(self) -> None:
+        self.assertTrue(freeze_now([settled(Bytes(0), awake=False, stopped=True)], None, LINK))
+
+    def test_what_one_has_left_is_waited_for(self) -> None:
+        self.assertFalse(freeze_now([settled(Bytes(0)), settled(Bytes(2_000_000))], None, LINK))
+
+    def test_it_does_not_keep_the_rounds_of_others_from_shrinking_or_ending(self) -> None:
+        hot = replace(standing(2_000_000, 2_000_000), round_before=Bytes(2_000_000))
+        self.assertFalse(shrinks([hot, settled(Bytes(0))]))
+        self.assertTrue(shrinks([replace(hot, round_before=Bytes(4_000_000)), settled(Bytes(0))]))
+        self.assertTrue(freeze_now([hot, settled(Bytes(0))], Seconds(0), LINK))
+
+    def test_quiet_is_who_writes_a_small_part_of_what_the_link_carries(self) -> None:
+        for rate, quiet in ((None, False), (0.0, True), (8.0 * MIB, True), (12.0 * MIB, False)):
+            self.assertIs(is_quiet(rate, LINK), quiet)
 
 
 class Blackout(unittest.TestCase):

@@ -24,6 +24,7 @@ def clean(world: World, servers: Iterable[str]) -> None:
             mirror.abandon(moving.source.qmp, moving.source.monitor)
             proof.forget(moving)
             moving.memory_at_source.wait_ended(ENDS)
+            moving.memory_at_source.leave()
             channel.sweep(moving.source.monitor)
         world.source.adopt_server(moving.name)
         moving.target.close()

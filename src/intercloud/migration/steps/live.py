@@ -3,7 +3,6 @@
 Each finds what is under way, started by this process or by one that was killed, and goes on with it.
 """
 
-import time
 from collections.abc import Iterable
 
 from intercloud.errors import NotConverging, TransferError
@@ -11,7 +10,7 @@ from intercloud.migration import proof
 from intercloud.migration.ways import find_ways
 from intercloud.migration.world import Moving, World
 from intercloud.model.strategy import Catchup
-from intercloud.planning.brink import TAIL, WINDOW, Allowed, Next, Pacing, is_near, next_move, pacing
+from intercloud.planning.brink import Allowed, Next, next_move
 from intercloud.planning.strategy import catch_up
 from intercloud.transfer import layout, pace
 from intercloud.transfer.memory import Memory
@@ -22,8 +21,6 @@ MOST_LANDINGS = 3
 """Times that places at the target are made in one run, once by each process that goes on with it."""
 TELL = Seconds(0.1)
 """Seconds between two looks at a transfer while the guest runs."""
-NEAR, OFTEN = 8, Seconds(0.01)
-"""How many tails before the end of its first round one is looked at more often, and how often."""
 
 
 def land(world: World, servers: Iterable[str]) -> None:
@@ -85,26 +82,16 @@ def copy_memory(world: World, servers: Iterable[str]) -> None:
         moving.choose(catchup, why)
         with world.notes.timeline.phase(moving.name, "memory"):
             memory = moving.memory
-            paced = pacing(moving.server.memory, world.plan.path.rate)
-            memory.start(
-                ways[moving.name].memory,
-                paced.bandwidth,
-                throttle=catchup is not Catchup.NONE,
-                postcopy=limits.allow_postcopy,
-            )
-            if moving.server.memory * 8 / share > pace.SAMPLE:  # else what was measured before is new enough
-                pace.begin(moving.source.qmp)
-            _to_the_brink(world, moving, memory, paced, Allowed(share, limits.max_blackout, limits.allow_postcopy))
+            throttle = catchup is not Catchup.NONE
+            memory.start(ways[moving.name].memory, throttle=throttle, postcopy=limits.allow_postcopy)
+            _to_the_brink(world, moving, memory, Allowed(share, limits.max_blackout, limits.allow_postcopy))
 
     world.each(copy, servers)
 
 
-def _to_the_brink(world: World, moving: Moving, memory: Memory, paced: Pacing, allowed: Allowed) -> None:
+def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed) -> None:
     rounds: list[Bytes] = []  # what each round from the second on began with
-    bursts = memory.bursts()
     watch = StallWatch(f"{moving.name}: memory")
-    began = looked = time.monotonic()
-    before = Bytes(0)
     while True:
         sample = memory.sample()
         watch.see(sample.transferred)
@@ -128,18 +115,7 @@ def _to_the_brink(world: World, moving: Moving, memory: Memory, paced: Pacing, a
                 memory.hold()  # again, for a round that was seen before it was told
                 return
             memory.release()
-        left = sample.remaining if bursts and not rounds else Bytes(0)
-        speed, looked, before = (before - left) / (time.monotonic() - looked), time.monotonic(), left
-        tail = max(paced.tail, Bytes(round(speed * WINDOW)))
-        # Before it ends: in the time that a command takes, an idle guest may go round and be stopped.
-        if 0 < left < tail:
-            written = pace.measured(moving.source.qmp)
-            if is_near(left, written, Seconds(time.monotonic() - began), allowed.share):
-                memory.hold()
-                rest = sample.total / (sample.total - left)  # of it, as much is zeros as of the others
-                moving.notes.first_round = moving.notes.first_round or Bytes(round(sample.unique * rest))
-                return
-        if 0 < left < TAIL:
-            memory.hold()
-        if memory.wait_round(len(rounds) + 2, OFTEN if tail <= left < NEAR * tail else TELL):
+        if sample.total and not sample.remaining:
+            memory.hold()  # the first round is over: a held one looks at what was written meanwhile
+        if memory.wait_round(len(rounds) + 2, TELL):
             memory.hold()  # before anything else: an idle guest's round is over in some 20 ms

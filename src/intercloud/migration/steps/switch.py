@@ -21,9 +21,10 @@ nothing of ours shall take from it."""
 def switch_over(world: World, servers: Iterable[str]) -> None:
     """Move the whole gang at one moment. What a failure before the commit leaves, the table sets right."""
     servers = tuple(servers)
-    members = [Member.of(world.moving[name], since(world.plan.run)) for name in servers]
+    bitmap, link = since(world.plan.run), world.plan.path.rate
+    members = [Member.of(world.moving[name], bitmap, link) for name in servers]
     moves = dict.fromkeys(world.macs_of(servers), world.there)
-    gang = Gang(members, moves, world.control, world.plan.path.rate)
+    gang = Gang(members, moves, world.control, link)
     world.notes.load = os.getloadavg()
     with urgent([receiver()]):
         gang.approach(world.plan.limits.max_blackout, world.go_on)
