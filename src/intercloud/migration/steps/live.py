@@ -15,12 +15,14 @@ from intercloud.planning.strategy import catch_up
 from intercloud.transfer import layout, pace
 from intercloud.transfer.memory import Memory
 from intercloud.transfer.mirror import StallWatch
-from intercloud.units import BitsPerSecond, Bytes, Seconds
+from intercloud.units import MIB, BitsPerSecond, Bytes, Seconds
 
 MOST_LANDINGS = 3
 """Times that places at the target are made in one run, once by each process that goes on with it."""
 TELL = Seconds(0.1)
 """Seconds between two looks at a transfer while the guest runs."""
+NEAR, OFTEN = 4 * MIB, Seconds(0.02)
+"""Bytes: who has less left is looked at more often; with nothing left it takes a processor from others until held."""
 
 
 def land(world: World, servers: Iterable[str]) -> None:
@@ -91,6 +93,7 @@ def copy_memory(world: World, servers: Iterable[str]) -> None:
 
 def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed) -> None:
     rounds: list[Bytes] = []  # what each round from the second on began with
+    held = False
     watch = StallWatch(f"{moving.name}: memory")
     while True:
         sample = memory.sample()
@@ -112,10 +115,14 @@ def _to_the_brink(world: World, moving: Moving, memory: Memory, allowed: Allowed
             if decision is Next.POSTCOPY and moving.notes.choice.catchup is not Catchup.POSTCOPY:
                 moving.choose(Catchup.POSTCOPY, "that did not suffice: the rest follows by post-copy")
             if decision is not Next.GO_ON:
-                memory.hold()  # again, for a round that was seen before it was told
+                if not held:  # for a round that was seen before it was told
+                    memory.hold()
                 return
             memory.release()
-        if sample.total and not sample.remaining:
-            memory.hold()  # the first round is over: a held one looks at what was written meanwhile
-        if memory.wait_round(len(rounds) + 2, TELL):
+            held = False
+        over, following = sample.total and not sample.remaining, len(rounds) + 2
+        if held:  # it looks at what was written meanwhile
+            memory.wait_round(following, TELL)
+        elif over or memory.wait_round(following, OFTEN if sample.remaining < NEAR else TELL):
             memory.hold()  # before anything else: an idle guest's round is over in some 20 ms
+            held = True
