@@ -1,6 +1,5 @@
 """Memories of real QEMUs whose machines have next to nothing to do: firmware that finds nothing to boot."""
 
-import subprocess
 import tempfile
 import time
 import unittest
@@ -8,15 +7,15 @@ from pathlib import Path
 
 from intercloud.clouds.address import Address
 from intercloud.clouds.lab.emulator import emulator, prepare
-from intercloud.errors import MonitorError
 from intercloud.transfer.channel import Way
-from intercloud.transfer.memory import Memory
+from intercloud.transfer.memory import SWITCHOVER, Memory
 from intercloud.transfer.qmp import Qmp
 from intercloud.units import Seconds
 from tests import needs
+from tests.lab import bare
 from tests.lab.labs import CACHE
 
-PATIENCE = Seconds(20.0)
+PATIENCE = Seconds(bare.PATIENCE)
 A_WHILE = 0.5
 """Seconds; one of QEMU's windows has 0.1."""
 
@@ -28,26 +27,14 @@ class Idle(unittest.TestCase):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.source, self.target = self.start("source"), self.start("target", "-incoming", "defer")
         self.memory = Memory(self.source, self.target)
-        if "avail-switchover-bandwidth" not in self.source.execute("query-migrate-parameters"):
-            self.skipTest("needs QEMU 8.2 or newer")
+        if SWITCHOVER not in self.source.execute("query-migrate-parameters"):
+            needs.absent(self, "needs QEMU 8.2")
         address = Address(path=str(self.folder / "memory"))
         self.memory.start(Way(address, address), throttle=False, postcopy=False)
 
     def start(self, name: str, *more: str) -> Qmp:
-        path = self.folder / name
         words = [*emulator(CACHE).words, "-M", "pc", "-m", "64", "-nodefaults", "-display", "none", "-accel", "tcg"]
-        words += ["-qmp", f"unix:{path},server=on,wait=off", *more]
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL)
-        self.addCleanup(process.wait, 20)
-        self.addCleanup(process.kill)
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self.enterContext(Qmp(str(path), name))
-            except MonitorError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        return bare.start(self, self.folder / name, [*words, *more])[0]
 
     def wait_sent(self) -> int:
         """Wait until nothing is left to send; returns how many rounds have begun."""

@@ -2,15 +2,14 @@
 
 import os
 import signal
-import subprocess
 import tempfile
 import time
 import unittest
 from pathlib import Path
 
-from intercloud.errors import MonitorError
 from intercloud.transfer.qmp import Qmp, wait_unless
 from tests import needs
+from tests.lab import bare
 
 SOON = 5.0
 """Seconds; less than a command may take."""
@@ -24,19 +23,8 @@ class Monitors(unittest.TestCase):
 
     def start(self, name: str) -> tuple[Qmp, int]:
         """Start a QEMU; returns its monitor and its process."""
-        path = self.folder / name
         words = ["qemu-system-x86_64", "-M", "none", "-nodefaults", "-display", "none", "-accel", "tcg"]
-        process = subprocess.Popen([*words, "-qmp", f"unix:{path},server=on,wait=off"], stdin=subprocess.DEVNULL)
-        self.addCleanup(process.wait, 20)
-        self.addCleanup(process.kill)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                return self.enterContext(Qmp(str(path), name)), process.pid
-            except MonitorError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        return bare.start(self, self.folder / name, words)
 
     def test_an_event_of_one_ends_the_wait_for_another_that_does_not_answer(self) -> None:
         (deaf, pid), (well, _) = self.deaf, self.well

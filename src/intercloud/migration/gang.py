@@ -95,7 +95,7 @@ class Member:
         self.sample = sample
         stopped = sample.status == "pre-switchover"
         if self.postcopy:  # what it has not sent follows after the switch
-            return settled(Bytes(0))
+            return settled(Bytes(0), stopped=stopped)
         if self.quiet:
             awake = sample.transferred > self.sent_before + min(AWAKE, self.round_size + SAYS_SO)
             return settled(sample.remaining, awake, stopped)

@@ -56,7 +56,8 @@ class Standing:
 
 def settled(remaining: Bytes, awake: bool = True, stopped: bool = False) -> Standing:
     """Say how one stands that needs no round more."""
-    return Standing(remaining, Bytes(0), Seconds(0), Seconds(0), 1, awake, stopped, True, Bytes(0))
+    none, now = Bytes(0), Seconds(0)
+    return Standing(remaining, none, now, now, 1, awake, stopped, settled=True, round_before=none)
 
 
 def is_quiet(dirty_rate: float | None, link: BitsPerSecond) -> bool:

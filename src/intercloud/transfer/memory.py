@@ -18,7 +18,7 @@ from intercloud.units import Bytes, Seconds
 UNLIMITED = 2**40
 """Bytes a second: more than any link. QEMU reads 0 as 'no limit' in some releases only."""
 TRUSTED_ROUNDS = 50
-"""Under TCG. Attended transfers need 5 to 22; one that is left alone makes a hundred in a second."""
+"""Under TCG. Attended transfers need 3 to 22; one that is left alone makes a hundred in a second."""
 HOLD = 10
 """Bytes a second at the brink: one in each of QEMU's windows. So whatever is sent ends a window, and only once in each
 QEMU looks at what the guest has dirtied."""
@@ -111,13 +111,13 @@ class Memory:
     def start(self, way: Way, *, throttle: bool, postcopy: bool) -> None:
         """Begin to copy while the guest runs, unless that is under way.
 
-        throttle: let QEMU slow the guest down; postcopy: make it possible. Both sides' capabilities must agree, so
-        they are set here, together.
+        throttle: let QEMU slow the guest down; postcopy: make it possible. Both sides must agree on that and some more,
+        and differ in who may let the guest be stopped, so both are told here.
         """
         if status(self.source) in UNDER_WAY and expected(self.target):
             return
         kept = SWITCHOVER in self.source.execute("query-migrate-parameters")
-        both = {"events": True, "postcopy-ram": postcopy, "pause-before-switchover": True, "return-path": True}
+        both = {"events": True, "postcopy-ram": postcopy, "pause-before-switchover": True, "return-path": kept}
         # The target, where it is off, never says that the guest may be stopped: so we do that, and nobody else.
         alone = {"auto-converge": throttle} | ({ACK: True} if kept else {})
         _set_capabilities(self.target, both)
