@@ -54,12 +54,14 @@ class Fleet:
                 register(server.name, server.nics[0], placement, control)
 
     def down(self) -> None:
-        """Delete all, wherever they are."""
+        """Delete all, wherever they are, and what is on record of their moves: one that has not ended forbids more."""
         for server in self.fleet.servers:
             for site in (SOURCE, TARGET):
                 self.stage.cloud(site).delete_server(server.name)
         with self.stage.control() as control:
             control.drop(endpoints=[nic.mac for server in self.fleet.servers for nic in server.nics])
+        for record in self.stage.settings.migration.state.glob("runs.sqlite*"):
+            record.unlink()
 
     def home(self) -> str:
         """Say where they are."""

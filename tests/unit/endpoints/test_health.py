@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from intercloud.endpoints.health import ClusterHealth, ServerHealth, Vantage, differences
 from intercloud.errors import CloudUnreachable
+from intercloud.migration.steps.finish import AGAIN
 
 from .application import Application
 
@@ -29,6 +30,9 @@ class TestLook(unittest.TestCase):
     def test_a_vantage_that_is_not_there_is_an_error(self) -> None:
         with self.assertRaisesRegex(CloudUnreachable, "namespace"):
             Vantage(("ip", "netns", "exec", "icp-nowhere")).look({"web": "127.0.0.1"}, None)
+
+    def test_one_look_that_waits_for_an_answer_is_no_verdict(self) -> None:
+        self.assertGreater(AGAIN, 3 * Vantage().within)
 
 
 class TestDifferences(unittest.TestCase):

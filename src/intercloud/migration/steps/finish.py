@@ -15,8 +15,9 @@ LAST_PAGE = Seconds(600.0)
 """Longest time for the pages that follow a post-copy."""
 BOOT = Seconds(120.0)
 """Longest time for the application to answer after the last server has been started."""
-AGAIN = Seconds(5.0)
-"""For one that was not: longer than a lost SYN takes to be sent again, so that one lost packet is no verdict."""
+AGAIN = Seconds(30.0)
+"""For one that was not: some looks that wait for every answer, so that neither a lost packet nor processors that all
+the moved servers need at once are a verdict."""
 FINISHES = ("completed", "device", "postcopy-active", "postcopy-paused", "postcopy-recover")
 
 
