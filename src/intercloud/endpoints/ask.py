@@ -1,25 +1,38 @@
-"""Fetch URLs from where clients are: `<prefix> python -m intercloud.endpoints.ask SECONDS URL...`.
+"""Fetch URLs from where clients are: `<prefix> python -m intercloud.endpoints.ask SECONDS URL... [-- URL...]`.
 
-Prints one JSON object: URL → the answer's text, or null when there was no answer with status 200 in that time.
+Those before `--` are asked at once. What comes after it costs who answers: it is asked a few at a time, and only of
+hosts that have answered something before. Prints one JSON object: URL → the answer's text, or null when there was no
+answer with status 200 in that time.
 """
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
-PARALLEL = 32
+AT_ONCE = 32
+FEW = 2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Fetch all at once and print what came."""
+    """Fetch all and print what came."""
     within, urls = float(arguments[0]), arguments[1:]
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        answers = pool.map(lambda url: fetch(url, within), urls)
-    sys.stdout.write(json.dumps(dict(zip(urls, answers, strict=True))))
+    first = urls.index("--") if "--" in urls else len(urls)
+    answers = fetch_all(urls[:first], within, AT_ONCE)
+    there = {urlsplit(url).netloc for url, text in answers.items() if text is not None}
+    costly = urls[first + 1 :]
+    told = fetch_all([url for url in costly if urlsplit(url).netloc in there], within, FEW)
+    answers = {**dict.fromkeys(costly), **answers, **told}
+    sys.stdout.write(json.dumps(answers))
     return 0
+
+
+def fetch_all(urls: Sequence[str], within: float, parallel: int) -> Mapping[str, str | None]:
+    """Get URLs, so many at the same time; see `fetch`."""
+    with ThreadPoolExecutor(parallel) as pool:
+        return dict(zip(urls, pool.map(lambda url: fetch(url, within), urls), strict=True))
 
 
 def fetch(url: str, within: float) -> str | None:

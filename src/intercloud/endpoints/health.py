@@ -5,11 +5,13 @@ it did answer before: nothing that was there may be missing afterwards.
 """
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from intercloud.endpoints.ask import FEW
 from intercloud.errors import CloudUnreachable
 
 STATE_PORT = 8080
@@ -48,13 +50,15 @@ class Vantage:
     state_port: int = STATE_PORT
 
     def look(self, targets: Mapping[str, str], health: str | None) -> ClusterHealth:
-        """Look at the servers (name → IP address) and the application's health URL, all at once.
+        """Look at the servers (name → IP address) and the application's health URL.
 
+        What each of them reaches is asked a few at a time: where many share few processors, all that try to reach all
+        keep the application from answering.
         Raises CloudUnreachable when the vantage itself cannot be used.
         """
         base = {name: f"http://{ip}:{self.state_port}" for name, ip in targets.items()}
-        urls = [f"{url}/{path}" for url in base.values() for path in ("state", "peers")]
-        answers = self.ask([*urls, health] if health else urls)
+        states = [f"{url}/state" for url in base.values()]
+        answers = self.ask([*states, health] if health else states, [f"{url}/peers" for url in base.values()])
         servers = {}
         talks = set()
         for name, url in base.items():
@@ -64,11 +68,16 @@ class Vantage:
             talks |= {(name, peer) for peer, reached in _object(answers[f"{url}/peers"]).items() if reached is True}
         return ClusterHealth(answers[health] is not None if health else None, servers, frozenset(talks))
 
-    def ask(self, urls: Sequence[str]) -> Mapping[str, str | None]:
-        """Fetch URLs from there: text, or None without an answer. Raises CloudUnreachable as `look` does."""
-        command = [*self.prefix, sys.executable, "-m", "intercloud.endpoints.ask", str(self.within), *urls]
+    def ask(self, urls: Sequence[str], costly: Sequence[str]) -> Mapping[str, str | None]:
+        """Fetch URLs from there: text, or None without an answer. Raises CloudUnreachable as `look` does.
+
+        costly: asked afterwards, a few at a time, of hosts that have answered.
+        """
+        words = [str(self.within), *urls, "--", *costly]
+        command = [*self.prefix, sys.executable, "-m", "intercloud.endpoints.ask", *words]
+        longest = self.within * (1 + math.ceil(len(costly) / FEW)) + GRACE
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=self.within + GRACE, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=longest, check=True)
         except subprocess.CalledProcessError as error:
             last = error.stderr.strip().rpartition("\n")[2]
             raise CloudUnreachable(f"cannot look at the application from its clients' side: {last}") from error
