@@ -16,8 +16,7 @@ LAST_PAGE = Seconds(600.0)
 BOOT = Seconds(120.0)
 """Longest time for the application to answer after the last server has been started."""
 AGAIN = Seconds(30.0)
-"""For one that was not: some looks that wait for every answer, so that neither a lost packet nor processors that all
-the moved servers need at once are a verdict."""
+"""For one that was not: neither a lost packet nor processors that all moved servers need at once are a verdict."""
 FINISHES = ("completed", "device", "postcopy-active", "postcopy-paused", "postcopy-recover")
 
 
@@ -69,11 +68,16 @@ def verify(world: World, servers: Iterable[str]) -> None:
 
 
 def _application(world: World) -> tuple[str, ...]:
-    """Ask the application, again where something is missing; one that was booted gets the time for it."""
+    """Ask the application, again where something is missing; one that was booted gets the time for it.
+
+    That time begins when the first look is over: in a look each answer is waited for, and nobody is judged by one.
+    """
     booted = any(moving.notes.booted for moving in world.moving.values())
+    problems = world.check_application(not booted)
     deadline = time.monotonic() + (BOOT if booted else AGAIN)
-    while (problems := world.check_application(not booted)) and time.monotonic() < deadline:
+    while problems and time.monotonic() < deadline:
         time.sleep(0.5)
+        problems = world.check_application(not booted)
     return problems
 
 
