@@ -98,6 +98,7 @@ class Runs:
             "application_version": VERSION,
             "executor_id": self._executor,
             "log_level": "CRITICAL",
+            "notification_listener_polling_interval_sec": 0.05,  # nothing is asked, but the end waits for it: 1 s else
             "serializer": DBOSPortableJSONSerializer(),  # its default is pickle: it names classes, runs code when read
         }
         _open.append(self)
