@@ -16,11 +16,26 @@ BEFORE, AFTER = 1.0, 1.5
 
 @dataclass(frozen=True)
 class Seen:
-    """What clients saw. blackouts: of each server. resumed: server → first answer after its longest silence."""
+    """What clients saw. blackouts: of each server. gaps: server → its times without an answer, in order of time."""
 
     figures: Mapping[str, float]
     blackouts: tuple[float, ...]
-    resumed: Mapping[str, float]
+    gaps: Mapping[str, Sequence[Gap]]
+
+    def until_answered(self, resumed: Mapping[str, float]) -> dict[str, float]:
+        """How a network that learns is reconfigured: from a server's resume until it answers, the slowest one's time.
+
+        resumed: server → time.monotonic() of its resume. It is the end of the gap in which that falls, which need not
+        be the longest one: a server may be silent for longer while its disk is copied. A server that was resumed
+        between two answers in time had no gap of its own; when none had one, there is no such figure.
+        """
+        late = [
+            gap.end - at
+            for name, at in resumed.items()
+            for gap in self.gaps.get(name, ())
+            if gap.start <= at <= gap.end
+        ]
+        return {"reconfiguration_s": max(late)} if late else {}
 
 
 def watch(prefix: Sequence[str], fleet: Cluster, act: Callable[[], None]) -> Seen:
@@ -57,9 +72,4 @@ def read(result: ProbeResult) -> Seen:
         figures["http_failed"] = result.http.lost
     if result.lost_writes is not None:
         figures["writes_lost"] = result.lost_writes
-    longest = {name: max(each.gaps, key=_length, default=None) for name, each in result.udp.items()}
-    return Seen(figures, tuple(each.downtime for each in udp), {name: gap.end for name, gap in longest.items() if gap})
-
-
-def _length(gap: Gap) -> float:
-    return gap.length
+    return Seen(figures, tuple(each.downtime for each in udp), {name: each.gaps for name, each in result.udp.items()})

@@ -156,13 +156,11 @@ def _move(guests: Guests, way: Way) -> Measured:
 
 
 def _measured(moves: Sequence[Move], seen: Seen, others: Mapping[str, float]) -> Measured:
-    late = [seen.resumed[move.server.name] - move.resumed for move in moves if move.server.name in seen.resumed]
     figures = {
         **seen.figures,
         **others,
         "transfer_s": max(move.resumed for move in moves) - min(move.began for move in moves),
         "split_s": max(move.resumed for move in moves) - min(move.paused for move in moves),
+        **seen.until_answered({move.server.name: move.resumed for move in moves}),
     }
-    if late:  # a network that learns is reconfigured when the first packet finds its way
-        figures["reconfiguration_s"] = max(late)
     return Measured(figures, {"blackout_s": seen.blackouts})

@@ -164,11 +164,8 @@ def _move(guests: Libvirt) -> Measured:
         sent = guests.stage.sent(source) - before
         for server in guests.fleet.servers:
             guests.remove(server, source)
-    resumed = told()
-    late = [at - resumed[name] for name, at in seen.resumed.items() if name in resumed]
-    figures = {**seen.figures, "migration_s": took[0], "sent_bytes": float(sent)}
-    if late:
-        figures["reconfiguration_s"] = max(late)
+    others = {"migration_s": took[0], "sent_bytes": float(sent)}
+    figures = {**seen.figures, **others, **seen.until_answered(told())}
     return Measured(figures, {"blackout_s": seen.blackouts})
 
 
