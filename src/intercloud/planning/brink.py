@@ -13,7 +13,8 @@ BRINK = Bytes(8 * MIB)
 SHRINKING = 0.8
 """A round that begins with less than this part of the one before is progress worth another round."""
 STUCK = 3
-"""So many rounds in a row without progress show that pre-copy does not converge, whatever was measured before it."""
+"""So many rounds in a row without progress show that pre-copy does not converge, whatever was measured before it, and
+though the guest be slowed down: QEMU goes on with that until it has nine tenths of the guest's time."""
 MOST_ROUNDS = 30
 
 
@@ -39,7 +40,7 @@ def next_move(rounds: Sequence[Bytes], allowed: Allowed, catchup: Catchup) -> Ne
     """Decide after a round has begun. rounds: bytes that each one from the second on began with.
 
     A hot set that does not shrink any more is accepted when sending it takes less than max_blackout; else it follows
-    by post-copy, at once where nothing slows the guest down.
+    by post-copy.
     """
     begun = rounds[-1]
     if begun <= BRINK:
@@ -49,7 +50,7 @@ def next_move(rounds: Sequence[Bytes], allowed: Allowed, catchup: Catchup) -> Ne
     stuck = [later > SHRINKING * earlier for earlier, later in pairwise(rounds)]
     if stuck and stuck[-1] and begun * 8 / allowed.share <= allowed.max_blackout:
         return Next.HOLD
-    if catchup is Catchup.NONE and allowed.postcopy and len(stuck) >= STUCK and all(stuck[-STUCK:]):
+    if allowed.postcopy and len(stuck) >= STUCK and all(stuck[-STUCK:]):
         return Next.POSTCOPY
     if len(rounds) < MOST_ROUNDS:
         return Next.GO_ON

@@ -4,6 +4,7 @@ from collections.abc import Set
 
 from intercloud.clouds.ability import Ability
 from intercloud.model.strategy import Catchup, Choice, Strategy
+from intercloud.planning.brink import SHRINKING
 from intercloud.units import BitsPerSecond
 
 NEEDS = {
@@ -48,11 +49,11 @@ def catch_up(dirty_rate: float, share: BitsPerSecond, postcopy: bool) -> tuple[C
 
     dirty_rate: bytes a second, measured; share: what the link gives to this server; postcopy: both clouds can and the
     plan allows it. Pre-copy shrinks by dirty_rate/share in each round, so at half the share it halves (PERFORMANCE §4,
-    formula 2) and nothing needs to be done; near and above the share it never ends by itself.
+    formula 2) and nothing needs to be done; at so much that its rounds would not be progress, none is waited for.
     """
     rho = dirty_rate * 8 / share
     if rho < 0.5:
         return Catchup.NONE, f"writes {rho:.2f} of its share of the link: pre-copy converges"
-    if rho < 1.0 or not postcopy:
+    if rho < SHRINKING or not postcopy:
         return Catchup.AUTO_CONVERGE, f"writes {rho:.2f} of its share of the link: slowed down by auto-converge"
     return Catchup.POSTCOPY, f"writes {rho:.2f} of its share of the link: the rest follows by post-copy"

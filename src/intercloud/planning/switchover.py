@@ -15,7 +15,7 @@ SMALL = Seconds(0.020)
 """What crosses in this time is not worth waiting to shrink: it is less than the rest of a switchover."""
 QUIET = 1 / 5
 """Who writes no more than this part of the link needs no round more: what it writes in an approach, some 0.2 s, crosses
-in 0.04 s. The measure is coarse: with 128 MiB of memory an idle guest is found to write 0 to 6 MiB/s."""
+in 0.04 s. An idle guest with 128 MiB of memory is found to write 0 or 1 MiB/s, in which QEMU counts."""
 LAST = Bytes(256 * 1024)
 """A round that begins with less may be the one after which QEMU finds next to nothing: then it begins one after the
 other, and hears no command, or stops the guest itself (before release 8.2)."""

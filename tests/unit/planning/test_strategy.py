@@ -42,6 +42,8 @@ class CatchUp(unittest.TestCase):
         for rate, postcopy, wanted in (
             (1e6, True, Catchup.NONE),
             (6e6, True, Catchup.AUTO_CONVERGE),
+            (8e6, False, Catchup.AUTO_CONVERGE),
+            (8e6, True, Catchup.POSTCOPY),
             (20e6, False, Catchup.AUTO_CONVERGE),
             (20e6, True, Catchup.POSTCOPY),
         ):
