@@ -25,9 +25,9 @@ class Seen:
     def until_answered(self, resumed: Mapping[str, float]) -> dict[str, float]:
         """How a network that learns is reconfigured: from a server's resume until it answers, the slowest one's time.
 
-        resumed: server → time.monotonic() of its resume. It is the end of the gap in which that falls, which need not
-        be the longest one: a server may be silent for longer while its disk is copied. A server that was resumed
-        between two answers in time had no gap of its own; when none had one, there is no such figure.
+        resumed: server → time.monotonic() of its resume. The gap in which that falls ends with the first answer, and
+        need not be the longest one: a server may be silent for longer while its disk is copied. One that was resumed
+        between two answers in time has no such gap; when none has one, there is no such figure.
         """
         late = [
             gap.end - at
