@@ -1,17 +1,13 @@
 """Writes through the whole application: each request stores a record, and no acknowledged one may get lost."""
 
 import re
-import time
-from array import array
 from http.client import HTTPConnection, HTTPException
 from socket import MSG_PEEK
 from threading import Event
 
 from intercloud.endpoints.downtime import Samples
 from intercloud.endpoints.result import ProbeConfig
-from intercloud.endpoints.sockets import Pace, receive, stamp
-from intercloud.endpoints.tcp import after
-from intercloud.units import Seconds
+from intercloud.endpoints.sockets import Log, Pace, receive, stamp
 
 READ_BACK_TRIES = 3
 READ_BACK_WITHIN = 30.0
@@ -33,12 +29,12 @@ class HttpProber:
         self._config = config
         self._web = web
         self._connection = StampedConnection(web, timeout=config.http_timeout)
-        self._sent, self._arrived, self._numbers = array("d"), array("d"), array("Q")
+        self._log = Log()
         self.pace = Pace(config.http_interval)
 
     def silent(self) -> list[str]:
         """Name the application if it has not answered yet."""
-        return [] if self._numbers else [f"http://{self._web}/records"]
+        return [] if self._log.numbers else [f"http://{self._web}/records"]
 
     def run(self, stop: Event) -> None:
         """Post until told to stop; the last request is waited for."""
@@ -47,10 +43,12 @@ class HttpProber:
         self._connection.close()
 
     def _post(self) -> None:
-        number = len(self._sent)
-        self._sent.append(time.monotonic())
+        number = self._log.ask()
+        reopens = self._connection.sock is None
         try:
             self._connection.request("POST", "/records", f"{self._config.run}-{number}".encode())
+            if not reopens:  # connecting is waiting for the application
+                self._log.sent(number)
             _, at = receive(self._connection.sock, 1, MSG_PEEK)
             response = self._connection.getresponse()
             response.read()
@@ -58,12 +56,11 @@ class HttpProber:
             self._connection.close()
             return
         if response.status == 200:
-            self._arrived.append(at)
-            self._numbers.append(number)
+            self._log.answer(number, at)
 
     def acknowledged(self) -> int:
         """Count the records that the application said it has stored."""
-        return len(self._numbers)
+        return len(self._log.numbers)
 
     def lost_writes(self) -> int | None:
         """Read all records back and count the acknowledged ones that are not there; None when none can be read."""
@@ -79,9 +76,9 @@ class HttpProber:
                 connection.close()
             if response.status == 200:
                 stored = {int(n) for n in re.findall(rf"\b{re.escape(self._config.run)}-(\d+)\b", text)}
-                return len(set(self._numbers) - stored)
+                return len(set(self._log.numbers) - stored)
         return None
 
     def samples(self, begin: float) -> Samples:
         """Give the samples of requests sent from `begin` on."""
-        return after(begin, Samples(self._sent, self._numbers, self._arrived, Seconds(self._config.http_interval)))
+        return self._log.samples(begin, self._config.http_interval)

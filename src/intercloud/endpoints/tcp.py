@@ -3,15 +3,13 @@
 import socket
 import struct
 import time
-from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event
 
 from intercloud.endpoints.downtime import Samples
 from intercloud.endpoints.result import ProbeConfig
-from intercloud.endpoints.sockets import Pace, receive, stamp
-from intercloud.units import Seconds
+from intercloud.endpoints.sockets import Log, Pace, receive, stamp
 
 RECORD = struct.Struct("!8sQ")
 CONNECT_WITHIN = 1.0
@@ -25,7 +23,7 @@ class TcpProber:
         self._name = name
         self._peer = (config.targets[name], config.echo_port)
         self._run = config.run.encode()[-8:].ljust(8)
-        self._sent, self._arrived, self._numbers = array("d"), array("d"), array("Q")
+        self._log = Log()
         self._interval = config.tcp_interval
         self._stream: socket.socket | None = None
         self._unsent, self._unread, self._expected = b"", b"", 0
@@ -34,19 +32,19 @@ class TcpProber:
 
     def silent(self) -> list[str]:
         """Name the server if it has not answered yet."""
-        return [] if self._numbers else [f"{self._name} (TCP echo)"]
+        return [] if self._log.numbers else [f"{self._name} (TCP echo)"]
 
     def run(self, stop: Event) -> None:
         """Probe until told to stop, then wait for the rest; a stream that owes records in the end is broken, too."""
         while self.pace.wait(stop):
-            self._sent.append(time.monotonic())  # also while there is no stream: asked, and never answered
+            self._log.ask()  # also while there is no stream: asked, and never answered
             self._guard(self._tick)
         patience = time.monotonic() + LINGER
-        while self._stream and self._expected < len(self._sent) and time.monotonic() < patience:
+        while self._stream and self._expected < len(self._log) and time.monotonic() < patience:
             time.sleep(self._interval)
             self._guard(self._read)
         if self._stream:
-            self.broken += self._expected < len(self._sent)
+            self.broken += self._expected < len(self._log)
             self._stream.close()
 
     def _guard(self, act: Callable[[], None]) -> None:
@@ -60,7 +58,8 @@ class TcpProber:
 
     def _tick(self) -> None:
         """Read what came since the last tick, before anything new: records read together share one arrival time."""
-        number = len(self._sent) - 1
+        number = len(self._log) - 1
+        reopens = self._stream is None
         if self._stream is None:
             self._stream = stamp(socket.create_connection(self._peer, CONNECT_WITHIN))
             self._stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -70,6 +69,8 @@ class TcpProber:
         self._unsent += RECORD.pack(self._run, number)
         with suppress(BlockingIOError):
             self._unsent = self._unsent[self._stream.send(self._unsent) :]
+        if not reopens:  # connecting is waiting for the server
+            self._log.sent(number)
 
     def _read(self) -> None:
         with suppress(BlockingIOError):
@@ -85,18 +86,10 @@ class TcpProber:
         for run, number in RECORD.iter_unpack(self._unread[:whole]):
             if (run, number) != (self._run, self._expected):
                 raise ConnectionResetError(f"record {number} came back in place of {self._expected}")
-            self._numbers.append(number)
-            self._arrived.append(at)
+            self._log.answer(number, at)
             self._expected += 1
         self._unread = self._unread[whole:]
 
     def samples(self, begin: float) -> Samples:
         """Give the samples of records sent from `begin` on."""
-        return after(begin, Samples(self._sent, self._numbers, self._arrived, Seconds(self._interval)))
-
-
-def after(begin: float, samples: Samples) -> Samples:
-    """Leave out everything that was sent before `begin`."""
-    first = sum(1 for sent in samples.sent if sent < begin)
-    kept = [(n - first, at) for n, at in zip(samples.numbers, samples.arrived, strict=True) if n >= first]
-    return Samples(samples.sent[first:], [n for n, _ in kept], [at for _, at in kept], samples.interval)
+        return self._log.samples(begin, self._interval)

@@ -1,22 +1,19 @@
 """UDP echoes: numbered, sent at an even pace to all servers in turn.
 
 One thread sends and now and then reads what came; the kernel's stamps tell when each answer came, so reading late
-costs no accuracy. Numbers and times are kept in plain arrays: a thousand a second for many minutes.
+costs no accuracy.
 """
 
 import socket
 import struct
 import time
-from array import array
 from collections.abc import Mapping
 from contextlib import suppress
-from itertools import compress
 from threading import Event
 
 from intercloud.endpoints.downtime import Samples
 from intercloud.endpoints.result import ProbeConfig
-from intercloud.endpoints.sockets import Pace, receive, stamp
-from intercloud.units import Seconds
+from intercloud.endpoints.sockets import Log, Pace, receive, stamp
 
 PACKET = struct.Struct("!8sQ")
 READ_EACH = 8
@@ -31,7 +28,7 @@ class UdpProber:
         self._names = tuple(config.targets)
         self._peers = [(ip, config.echo_port) for ip in config.targets.values()]
         self._run = config.run.encode()[-8:].ljust(8)
-        self._sent, self._arrived, self._numbers = array("d"), array("d"), array("Q")
+        self._log = Log()
         self._silent = set(range(len(self._peers)))
         self._socket = stamp(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self._socket.setblocking(False)
@@ -47,7 +44,7 @@ class UdpProber:
         """Probe until told to stop, then wait a moment for answers that are still under way."""
         while self.pace.wait(stop):
             self._send()
-            if len(self._sent) % READ_EACH == 0:
+            if len(self._log) % READ_EACH == 0:
                 self._read()
         patience = time.monotonic() + LINGER
         while time.monotonic() < patience:
@@ -56,10 +53,10 @@ class UdpProber:
         self._socket.close()
 
     def _send(self) -> None:
-        number = len(self._sent)
-        self._sent.append(time.monotonic())
+        number = self._log.ask()
         with suppress(OSError):  # a probe that cannot be sent is a probe that is not answered
             self._socket.sendto(PACKET.pack(self._run, number), self._peers[number % len(self._peers)])
+        self._log.sent(number)
 
     def _read(self) -> None:
         while True:
@@ -70,23 +67,13 @@ class UdpProber:
             if len(data) != PACKET.size:
                 continue
             run, number = PACKET.unpack(data)
-            if run == self._run and number < len(self._sent):
-                self._numbers.append(number)
-                self._arrived.append(at)
+            if run == self._run and number < len(self._log):
+                self._log.answer(number, at)
                 self._silent.discard(number % len(self._peers))
 
     def samples(self, begin: float) -> Mapping[str, Samples]:
         """Give each server's samples of probes sent from `begin` on."""
-        count = len(self._peers)
-        first = sum(1 for sent in self._sent if sent < begin)
-        first += -first % count
-        result = {}
-        for index, name in enumerate(self._names):
-            mine = [number >= first and number % count == index for number in self._numbers]
-            result[name] = Samples(
-                sent=self._sent[first + index :: count],
-                numbers=[(number - first) // count for number in compress(self._numbers, mine)],
-                arrived=list(compress(self._arrived, mine)),
-                interval=Seconds(self._interval * count),
-            )
-        return result
+        return {
+            name: self._log.samples(begin, self._interval, len(self._names), index)
+            for index, name in enumerate(self._names)
+        }

@@ -74,6 +74,9 @@ def _echo(application: Application) -> type[BaseRequestHandler]:
     class Echo(BaseRequestHandler):
         def handle(self) -> None:
             self.request.settimeout(0.1)
+            # like every server that answers at once: Nagle's algorithm holds an answer until the last one's ACK,
+            # which comes with the client's next record
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             epoch = application.epoch
             while not application.closing.is_set():
                 try:
