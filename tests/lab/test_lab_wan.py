@@ -48,6 +48,13 @@ class Wan(unittest.TestCase):
             lab.up(spec)
             self.assertLess(reach.round_trip(a.end, b.end), 1)
 
+    def test_where_nobody_listens_the_measurement_ends(self) -> None:
+        with running_lab() as spec:
+            a, b = spec.place("lab-a"), spec.place("lab-b")
+            elsewhere = replace(b.end, beside=a.end.beside)
+            with self.assertRaisesRegex(CloudUnreachable, "no TCP from lab-a to lab-b over the WAN .*refused"):
+                reach.rate(a.end, elsewhere, Seconds(0.001))
+
 
 class Spec(unittest.TestCase):
     def test_every_mistake_is_told(self) -> None:

@@ -1,6 +1,6 @@
 import unittest
 
-from intercloud.transfer.pace import FEWEST, MOST, sample_pages
+from intercloud.transfer.pace import FEWEST, MOST, sample_pages, sample_time
 from intercloud.units import GIB, MIB
 
 
@@ -9,6 +9,10 @@ class SamplePages(unittest.TestCase):
         for memory, wanted in ((64 * MIB, MOST), (512 * MIB, 8192), (8 * GIB, FEWEST), (1024 * GIB, FEWEST)):
             with self.subTest(memory=memory):
                 self.assertEqual(sample_pages(memory), wanted)
+
+    def test_a_qemu_that_counts_in_seconds_is_told_one(self) -> None:
+        self.assertEqual(sample_time((8, 1, 5)), {"calc_time": 1})
+        self.assertEqual(sample_time((8, 2, 0))["calc_time_unit"], "millisecond")
 
 
 if __name__ == "__main__":

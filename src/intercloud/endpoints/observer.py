@@ -23,17 +23,28 @@ FAREWELL = 2.0
 class Probe:
     """A running probe process. `stop`, `close` or leaving the context ends it; no process stays behind."""
 
-    def __init__(self, process: "subprocess.Popen[str]", errors: IO[str]) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", errors: IO[str], config: ProbeConfig) -> None:
         self._process = process
         self._errors = errors
+        self._config = config
         self.pid = process.pid
 
     @classmethod
     def start(cls, prefix: Sequence[str], config: ProbeConfig) -> Self:
-        """Start probing behind `prefix`, for example ('ip', 'netns', 'exec', 'office').
+        """Start probing behind `prefix`, for example ('ip', 'netns', 'exec', 'office'), and wait until it is ready.
 
-        Returns when every target has answered. Raises CloudUnreachable, naming those that do not; nothing runs then.
+        Raises CloudUnreachable as `wait_ready` does; nothing runs then.
         """
+        with ExitStack() as undo:
+            probe = cls.launch(prefix, config)
+            undo.callback(probe.close)
+            probe.wait_ready()
+            undo.pop_all()
+        return probe
+
+    @classmethod
+    def launch(cls, prefix: Sequence[str], config: ProbeConfig) -> Self:
+        """The same without waiting: it begins to probe while other things are done."""
         text = CONFIG.dump_json(config).decode()
         errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process that writes it
         process = subprocess.Popen(
@@ -44,19 +55,16 @@ class Probe:
             text=True,
             start_new_session=True,  # Ctrl-C is for the migration, which tells the probe when to stop
         )
-        probe = cls(process, errors)
-        with ExitStack() as undo:
-            undo.callback(probe.close)
-            probe._await_ready(config.ready_within + STARTUP)
-            undo.pop_all()
-        log.info("probing %s", ", ".join(f"{name} {ip}" for name, ip in config.targets.items()))
-        return probe
+        return cls(process, errors, config)
 
-    def _await_ready(self, timeout: float) -> None:
+    def wait_ready(self) -> None:
+        """Return when every target has answered. Raises CloudUnreachable, naming those that do not: it ends."""
         assert self._process.stdout
+        timeout = self._config.ready_within + STARTUP
         answered, _, _ = select.select([self._process.stdout], [], [], timeout)
         if not answered or self._process.stdout.readline() != "ready\n":
             raise self._failure("did not start")
+        log.info("probing %s", ", ".join(f"{name} {ip}" for name, ip in self._config.targets.items()))
 
     def stop(self) -> ProbeResult:
         """Stop probing and tell what was seen; takes some seconds. Raises CloudUnreachable when the probe has died."""

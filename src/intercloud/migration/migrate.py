@@ -83,8 +83,10 @@ def migrate(request: Request, around: Surroundings, say: ProgressSink) -> Report
             networks, endpoints = around.control.registry().missing(world.here, plan.cluster)
             around.control.put(networks=networks, endpoints=endpoints)
             around.control.put_routers({each.site.name: each.routers for each in (source.about(), target.about())})
-            world.look_at_application()
             with _watched(plan, around) as probe:
+                world.look_at_application()
+                if probe:
+                    probe.wait_ready()
                 turns = _execute(around, world, lease, taken=False)
                 end = time.monotonic()
                 return make_report(world, _stop(probe, world), end, turns.seen)
@@ -252,5 +254,5 @@ def _watched(plan: Plan, around: Surroundings) -> Iterator[Probe | None]:
     if around.probe is None or around.vantage is None:
         yield None
         return
-    with Probe.start(around.vantage.prefix, around.probe(plan)) as probe:
+    with Probe.launch(around.vantage.prefix, around.probe(plan)) as probe:
         yield probe

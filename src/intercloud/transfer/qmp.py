@@ -154,12 +154,16 @@ class Qmp:
 
     def facts(self) -> dict[str, str]:
         """Tell which accelerator runs the guest, and QEMU's version."""
-        version = cast("dict[str, int]", self.execute("query-version")["qemu"])
         enabled = self.execute("query-kvm")["enabled"]
         return {
             "accelerator": "KVM" if enabled else "TCG",
-            "qemu": f"{version['major']}.{version['minor']}.{version['micro']}",
+            "qemu": ".".join(map(str, self.release())),
         }
+
+    def release(self) -> tuple[int, int, int]:
+        """Tell QEMU's version: (8, 2, 0)."""
+        version = cast("dict[str, int]", self.execute("query-version")["qemu"])
+        return version["major"], version["minor"], version["micro"]
 
     def mark(self) -> int:
         """Return a place in the stream of events, to wait for what comes after it."""
