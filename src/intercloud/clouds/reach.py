@@ -20,7 +20,7 @@ JUMBO = 9000
 SETTLES, LONG = (0.3, 20), 0.4
 """A new stream finds its rate in so many seconds, or so many round trips; seconds for which it is measured then."""
 PAUSE = "0.005"
-"""Seconds between two pings; Linux lets everybody wait for no more than 0.002."""
+"""Seconds between two pings; `ping` lets everybody go down to 0.002."""
 FIRST = "3"
 """Seconds for the first answer: who does not know its neighbour asks for it once a second, and may not be heard."""
 _INTERVAL = re.compile(r"([\d.]+)-([\d.]+) +sec .* ([\d.]+) Kbits/sec *$", re.MULTILINE)
